@@ -1,0 +1,119 @@
+"""The ports of model formats: recognise, load, run, convert."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kilter.contracts.batch import Batch, Scores
+from kilter.contracts.signature import Signature
+
+__all__ = ["FormatSpec", "Importer", "LoadedModel", "ModelFormat", "Imported"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormatSpec:
+    """What a format is: the suffixes of its files, and whether loading one can run code of its author."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    runs_code: bool
+
+
+class LoadedModel(Protocol):
+    """A model in memory.
+
+    Guarantees: ``run`` is deterministic, does not change the batch, gives the same answer for a row
+    alone and among others, and may be called from one thread at a time.
+    """
+
+    def run(self, batch: Batch) -> Scores:
+        """Score the rows.
+
+        Raises
+        ------
+        ModelFailed
+            If the model raises or answers with an illegal shape.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of memory and processes.
+
+        Raises
+        ------
+        Nothing
+        """
+        ...
+
+
+class ModelFormat(Protocol):
+    """One kind of model file that the data plane can run."""
+
+    def load(self, path: str, signature: Signature) -> LoadedModel:
+        """Load a verified file.
+
+        Raises
+        ------
+        FormatError
+            If the file is corrupt, truncated or does not fit the signature.
+        UnsafeArtifact
+            If loading it would run code and this process may not.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """A user's file, turned into something servable.
+
+    ``files`` maps relative paths to bytes (the original included); ``runtime`` names the format that
+    runs ``runtime_file``.
+    """
+
+    signature: Signature
+    runtime: str
+    runtime_file: str
+    files: dict[str, bytes]
+    source_format: str
+    converted: bool
+    reason: str
+    rows: int = 0
+    max_abs_difference: float | None = None
+    label_flips: int = 0
+    rounding_rows: int = 0
+    warnings: tuple[str, ...] = field(default=())
+
+
+class Importer(Protocol):
+    """Reads a user's model file and infers what it takes and gives.
+
+    Guarantees: a file that can run code is loaded only with consent, in a child process with an
+    allow-list of globals, never here.
+    """
+
+    def read(self, path: str, reference: ReferenceTable, *, trust: bool) -> Imported:
+        """Inspect, load, convert and compare one model file.
+
+        Raises
+        ------
+        NotFound
+            If there is no such file.
+        UnsafeArtifact
+            If the file would run code and ``trust`` is false, or names a global that is not allowed.
+        FormatError
+            If the file is corrupt, truncated or of no known kind, or conversion is impossible.
+        SchemaMismatch
+            If the model does not fit the reference table.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceTable:
+    """The reference data as the importer needs it: an Arrow IPC stream, and which column is the target."""
+
+    arrow_ipc: bytes
+    target: str
+    positive: str = ""
+    task: str = "auto"

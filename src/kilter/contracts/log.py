@@ -1,0 +1,271 @@
+"""The ports of the prediction log: append, seal, read back, query by column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from kilter.contracts.arrays import Array, Columns
+from kilter.contracts.prediction import LogRecord, PredictionRecord
+
+__all__ = [
+    "FailureCount",
+    "JoinedRows",
+    "LogPart",
+    "LogSegment",
+    "PredictionTable",
+    "RecordLog",
+    "RowQuery",
+    "SegmentInfo",
+    "SegmentStore",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentInfo:
+    """One sealed segment file. ``damaged_bytes`` could not be read and were set aside."""
+
+    id: str
+    path: str
+    digest: str
+    size_bytes: int
+    records: int
+    min_ts_ns: int
+    max_ts_ns: int
+    damaged_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSegment:
+    """Metadata row: this segment is compacted; a segment with such a row is never read again."""
+
+    id: str
+    digest: str
+    records: int
+    compacted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPart:
+    """Metadata row: one committed Parquet part. A file without such a row does not exist.
+
+    ``kind`` is ``prediction``, ``shadow``, ``failure`` or ``feedback``; ``date`` is the UTC day
+    of the rows' ``ts``.
+    """
+
+    id: str
+    deployment: str
+    kind: str
+    date: str
+    path: str
+    rows: int
+    size_bytes: int
+    min_ts_ns: int
+    max_ts_ns: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowQuery:
+    """Which rows: of a deployment, ``start_ns <= ts < end_ns``; None and empty mean no restriction.
+
+    ``labelled_until_ns``: feedback received later is not seen (a replay reads what was known then).
+    """
+
+    deployment: str
+    start_ns: int
+    end_ns: int
+    versions: tuple[int, ...] = ()
+    arms: tuple[str, ...] = ()
+    rollout_id: str = ""
+    kind: str = "prediction"
+    labelled_until_ns: int | None = None
+    with_columns: bool = True
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinedRows:
+    """Logged rows in order of time, with the winning label where one arrived. All arrays have n rows.
+
+    ``raw``, ``scores``: float64 (n, k) before and after calibration (k = classes, 1 for
+    regression). ``labels``: object (n,), text or None. ``label_ns``: int64 (n,), when the label
+    arrived, 0 if none. ``total_us``: int64 (n,).
+    """
+
+    n: int
+    ids: Array
+    parent_ids: Array
+    ts_ns: Array
+    version: Array
+    arm: Array
+    key: Array
+    raw: Array
+    scores: Array
+    threshold: Array
+    labels: Array
+    label_ns: Array
+    total_us: Array
+    flags: Array
+    columns: Columns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureCount:
+    """Requests of one version and arm in a range, and how many of them failed."""
+
+    version: int
+    arm: str
+    requests: int
+    failures: int
+
+
+class RecordLog(Protocol):
+    """Append-only log of one writing process.
+
+    Guarantees: when ``append`` returns, the record survives ``kill -9`` of this process (level
+    ``process``); when ``sync`` returns, all records appended before survive loss of power.
+    One writer per slot; not thread-safe.
+    """
+
+    def append(self, records: Sequence[LogRecord]) -> None:
+        """Append records in order, in one write.
+
+        Raises
+        ------
+        JournalUnavailable
+            If the records cannot be written whole (full or read-only disk); none of them stays.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Force what was appended to the device.
+
+        Raises
+        ------
+        JournalUnavailable
+            If the device refuses.
+        """
+        ...
+
+    def seal(self) -> SegmentInfo | None:
+        """Close the open segment so that it can be compacted; None if it is empty.
+
+        Raises
+        ------
+        JournalUnavailable
+            If the seal cannot be written; the segment stays recoverable.
+        """
+        ...
+
+    def close(self) -> None:
+        """Seal and let go of the file.
+
+        Raises
+        ------
+        JournalUnavailable
+            As ``seal``.
+        """
+        ...
+
+
+class SegmentStore(Protocol):
+    """Sealed segments, seen from the reading side.
+
+    Guarantees: ``recover`` is idempotent and may be killed at any point; a record that was
+    acknowledged is found, a record that was not written is never made up.
+    """
+
+    def recover(self) -> tuple[SegmentInfo, ...]:
+        """Seal the segments of dead writers, setting torn tails aside; return those sealed now.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be read or written.
+        """
+        ...
+
+    def sealed(self) -> tuple[SegmentInfo, ...]:
+        """Return all sealed segments, oldest first.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be read.
+        """
+        ...
+
+    def records(self, segment: SegmentInfo) -> Iterator[LogRecord]:
+        """Yield the segment's records in order.
+
+        Raises
+        ------
+        NotFound
+            If the segment is gone.
+        ChecksumMismatch
+            If a frame is damaged.
+        """
+        ...
+
+    def remove(self, segment: SegmentInfo) -> None:
+        """Delete a compacted segment; a missing one is no error.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be deleted.
+        """
+        ...
+
+
+class PredictionTable(Protocol):
+    """Columnar parts of the log, and the join of predictions with labels.
+
+    Guarantees: ``write`` is deterministic in the segments given (same keys, same bytes), so it can
+    be repeated; readers see only the parts they name.
+    """
+
+    def write(
+        self, segments: Sequence[SegmentInfo], records: Iterator[LogRecord], now: datetime
+    ) -> tuple[LogPart, ...]:
+        """Write the records of these segments as parts by deployment, kind and day.
+
+        Raises
+        ------
+        StoreError
+            If the parts cannot be written.
+        """
+        ...
+
+    def rows(self, parts: Sequence[LogPart], query: RowQuery) -> JoinedRows:
+        """Return rows joined with the winning label: largest (observed, received, feedback id).
+
+        Raises
+        ------
+        StoreError
+            If a part cannot be read.
+        """
+        ...
+
+    def failures(self, parts: Sequence[LogPart], query: RowQuery) -> tuple[FailureCount, ...]:
+        """Count requests and failures by version and arm.
+
+        Raises
+        ------
+        StoreError
+            If a part cannot be read.
+        """
+        ...
+
+    def find(self, parts: Sequence[LogPart], prediction_id: str) -> PredictionRecord | None:
+        """Return one logged request by id (with or without ``:row``), or None.
+
+        Raises
+        ------
+        StoreError
+            If a part cannot be read.
+        """
+        ...

@@ -1,0 +1,133 @@
+"""What is written down of every request, and of every truth that arrives later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag, StrEnum
+from typing import TypeAlias
+
+__all__ = [
+    "Arm",
+    "EventRecord",
+    "FeedbackRecord",
+    "Flag",
+    "LogRecord",
+    "PredictionRecord",
+    "RecordKind",
+    "SchemaRecord",
+]
+
+
+class RecordKind(IntEnum):
+    """First byte of a frame's payload."""
+
+    PREDICTION = 1
+    FEEDBACK = 2
+    SHADOW = 3
+    FAILURE = 4
+    EVENT = 5
+    TOMBSTONE = 6
+    SCHEMA = 7
+    SEAL = 255
+
+
+class Arm(StrEnum):
+    """Why this version answered: outside any experiment, one of its two arms, or asked for by number."""
+
+    CHAMPION = "champion"
+    CONTROL = "control"
+    CHALLENGER = "challenger"
+    PINNED = "pinned"
+    SHADOW = "shadow"
+
+
+class Flag(IntFlag):
+    """Facts about one request."""
+
+    NONE = 0
+    UNSTICKY = 1
+    UNSEEN_LEVEL = 2
+    OUT_OF_RANGE = 4
+    MISSING_FILLED = 8
+    FALLBACK = 16
+    INPUTS_REDACTED = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionRecord:
+    """One request and its answer (kinds prediction, shadow, failure).
+
+    ``numeric`` holds float64 row-major of shape (rows, numeric columns), ``text`` the text cells
+    row-major; names are those of the segment's ``SchemaRecord`` for ``digest``. ``raw`` and
+    ``outputs`` are float64 (rows, classes) or (rows,): before and after the calibration map
+    (``outputs`` empty = the same as ``raw``). ``key`` is the keyed 64-bit hash of the routing key.
+    """
+
+    kind: RecordKind
+    prediction_id: str
+    ts_ns: int
+    deployment: str
+    version: int
+    digest: str
+    generation: int
+    arm: Arm
+    propensity: float
+    face: str
+    rows: int
+    numeric: bytes
+    text: tuple[str | None, ...]
+    raw: bytes
+    outputs: bytes
+    threshold: float
+    key: int
+    entity_id: str | None = None
+    compute_us: int = 0
+    total_us: int = 0
+    flags: int = 0
+    request_id: str = ""
+    parent_id: str = ""
+    rollout_id: str = ""
+    error_code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackRecord:
+    """A label that arrived. ``label`` is the text form of the truth (class name or number).
+
+    ``prediction_id`` may end in ``:row``; otherwise ``entity_id`` is given.
+    """
+
+    feedback_id: str
+    ts_ns: int
+    deployment: str
+    label: str
+    observed_ns: int
+    prediction_id: str = ""
+    entity_id: str = ""
+    name: str = ""
+    source: str = ""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """Something that happened to the data plane: swap, refusal, recovery."""
+
+    ts_ns: int
+    name: str
+    detail: str
+    deployment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaRecord:
+    """Names of the columns of one version's records; written before their first record in a segment."""
+
+    digest: str
+    numeric: tuple[str, ...]
+    text: tuple[str, ...]
+    classes: tuple[str, ...]
+    target: str
+
+
+LogRecord: TypeAlias = PredictionRecord | FeedbackRecord | EventRecord | SchemaRecord

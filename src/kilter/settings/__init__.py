@@ -1,0 +1,6 @@
+"""One frozen settings tree: flag > ``KILTER_*`` environment > ``kilter.toml`` > default."""
+
+from kilter.settings.load import load
+from kilter.settings.tree import ControlSettings, ProjectSettings, ServerSettings, ServingSettings, Settings
+
+__all__ = ["ControlSettings", "ProjectSettings", "ServerSettings", "ServingSettings", "Settings", "load"]

@@ -1,0 +1,165 @@
+"""Readers of single values: each takes what TOML gives and returns what the tree holds.
+
+A reader raises ``ValueError`` with "expected ..., got ..." and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeAlias
+
+__all__ = [
+    "Reader",
+    "boolean",
+    "choice",
+    "duration",
+    "host",
+    "integer",
+    "margins",
+    "model_name",
+    "number",
+    "optional_duration",
+    "period",
+    "size",
+    "steps",
+    "text",
+    "texts",
+]
+
+Reader: TypeAlias = Callable[[object], object]
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+_MODEL_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+
+
+def _expected(what: str, value: object) -> ValueError:
+    """Build the one kind of complaint."""
+    shown = repr(value)
+    return ValueError(f"expected {what}, got {shown if len(shown) <= 40 else shown[:37] + '...'}")
+
+
+def text(value: object) -> str:
+    """Read any text."""
+    if not isinstance(value, str):
+        raise _expected("text in quotes", value)
+    return value
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """Read a list of texts."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _expected('a list of texts such as ["a", "b"]', value)
+    return tuple(value)
+
+
+def boolean(value: object) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise _expected("true or false", value)
+    return value
+
+
+def choice(*names: str) -> Reader:
+    """Return a reader of one of some words."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value not in names:
+            raise _expected("one of " + ", ".join(f'"{name}"' for name in names), value)
+        return value
+
+    return read
+
+
+def integer(low: int, high: int) -> Reader:
+    """Return a reader of whole numbers from low to high, both included."""
+
+    def read(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise _expected(f"a whole number from {low} to {high}", value)
+        return value
+
+    return read
+
+
+def number(low: float, high: float) -> Reader:
+    """Return a reader of numbers from low to high, both included."""
+
+    def read(value: object) -> float:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
+            raise _expected(f"a number from {low:g} to {high:g}", value)
+        return float(value)
+
+    return read
+
+
+def duration(value: object) -> float:
+    """Read a duration such as ``30m`` or ``7d`` as seconds."""
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2] not in _SECONDS or float(match[1]) <= 0:
+        raise _expected('a duration such as "30m", "12h" or "7d"', value)
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def optional_duration(value: object) -> float | None:
+    """Read a duration, or ``auto`` as None."""
+    return None if value == "auto" else duration(value)
+
+
+def period(value: object) -> float:
+    """Read a budget such as ``1/90d`` as the seconds between two false alarms."""
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(.+)", value) if isinstance(value, str) else None
+    if match is None or int(match[1]) == 0:
+        raise _expected('a budget such as "1/90d"', value)
+    try:
+        return duration(match[2]) / int(match[1])
+    except ValueError as error:
+        raise _expected('a budget such as "1/90d"', value) from error
+
+
+def size(value: object) -> int:
+    """Read a size such as ``16MiB`` as bytes."""
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2] not in _BYTES:
+        raise _expected('a size such as "16MiB"', value)
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+def steps(value: object) -> tuple[float, ...]:
+    """Read the per cent of traffic of each step of a rollout, rising to 100."""
+    is_list = isinstance(value, list) and all(
+        isinstance(item, (int, float)) and not isinstance(item, bool) for item in value
+    )
+    percents = tuple(float(item) for item in value) if is_list and isinstance(value, list) else ()
+    is_rising = all(low < high for low, high in zip(percents, percents[1:], strict=False))
+    if not percents or not is_rising or percents[0] <= 0 or percents[-1] != 100:  # noqa: PLR2004 - per cent
+        raise _expected("a rising list of per cent that ends in 100, such as [5, 25, 100]", value)
+    return percents
+
+
+def margins(value: object) -> tuple[tuple[str, float], ...]:
+    """Read a table of metric to margin."""
+    if not isinstance(value, dict):
+        raise _expected("a table such as { loss = 0.02 }", value)
+    read = number(0.0, 1.0)
+    return tuple((choice("error", "loss")(key), read(item)) for key, item in value.items())  # type: ignore[misc]
+
+
+def host(value: object) -> str:
+    """Read an address to listen on: loopback only, since there is no sign-in yet."""
+    if value not in ("127.0.0.1", "localhost", "::1"):
+        raise _expected(
+            'a loopback address ("127.0.0.1", "localhost" or "::1"; serving other machines needs a proxy '
+            "with sign-in and TLS in front)",
+            value,
+        )
+    return str(value)
+
+
+def model_name(value: object) -> str:
+    """Read the name of a model: also its deployment's, and a part of addresses and file names."""
+    if not isinstance(value, str) or _MODEL_NAME.fullmatch(value) is None:
+        raise _expected("a name of a to z, 0 to 9 and -, starting with a letter, at most 63 long", value)
+    return value
