@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kilter.contracts.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from kilter.faces.sdk import Project, open
 
 __all__ = ["Project", "__version__", "open"]
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:

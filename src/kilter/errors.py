@@ -52,10 +52,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
     from typing import TypeAlias
 
-    Detail: TypeAlias = "str | int | float | bool | None | list[Detail] | dict[str, Detail]"
+    Detail: TypeAlias = "str | int | float | bool | list[Detail] | dict[str, Detail] | None"
 
 __all__ = [
     "AlreadyFinal",

@@ -10,9 +10,12 @@ import pkgutil
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from kilter.errors import Conflict, MissingExtra, UnknownName
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = ["find", "load", "members"]
 
@@ -40,15 +43,16 @@ def load(room: str, name: str) -> ModuleType:
     """
     origins = _origins(room)
     if name not in origins:
-        raise UnknownName.among(room.split(".")[-1].removesuffix("s"), name, origins)
+        raise UnknownName.among(room.rsplit(".", maxsplit=1)[-1].removesuffix("s"), name, origins)
     target = origins[name]
     try:
         return import_module(target)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("kilter"):
             raise
+        msg = f"`{name}` needs the library `{error.name}`, which is not installed"
         raise MissingExtra(
-            f"`{name}` needs the library `{error.name}`, which is not installed",
+            msg,
             hint=f"run `pip install {error.name}`",
             details={"library": error.name},
         ) from error
@@ -77,8 +81,9 @@ def _origins(room: str) -> dict[str, str]:
     }
     for point in _entry_points(room):
         if point.name in found:
+            msg = f"two extensions are named `{point.name}` in `{room}`: {found[point.name]} and {point.value}"
             raise Conflict(
-                f"two extensions are named `{point.name}` in `{room}`: {found[point.name]} and {point.value}",
+                msg,
                 hint="uninstall one of the two packages",
             )
         found[point.name] = point.value

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kilter.contracts.batch import Batch, Scores
+from kilter.contracts.ids import Digest
 from kilter.contracts.signature import Signature
 
 __all__ = ["FormatSpec", "Importer", "LoadedModel", "ModelFormat", "Imported"]
@@ -13,11 +14,15 @@ __all__ = ["FormatSpec", "Importer", "LoadedModel", "ModelFormat", "Imported"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatSpec:
-    """What a format is: the suffixes of its files, and whether loading one can run code of its author."""
+    """What a format is: the suffixes of its files, and whether loading one can run code of its author.
+
+    ``safe_suffixes`` are those of its files that cannot, although others of the format can.
+    """
 
     name: str
     suffixes: tuple[str, ...]
     runs_code: bool
+    safe_suffixes: tuple[str, ...] = ()
 
 
 class LoadedModel(Protocol):
@@ -92,6 +97,18 @@ class Importer(Protocol):
     allow-list of globals, never here.
     """
 
+    def fingerprint(self, path: str) -> Digest:
+        """Return the digest of a file's bytes, without reading them as a model.
+
+        Raises
+        ------
+        NotFound
+            If there is no such file.
+        FormatError
+            If it is a folder, empty, unreadable, or of no known kind.
+        """
+        ...
+
     def read(self, path: str, reference: ReferenceTable, *, trust: bool) -> Imported:
         """Inspect, load, convert and compare one model file.
 
@@ -111,9 +128,13 @@ class Importer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceTable:
-    """The reference data as the importer needs it: an Arrow IPC stream, and which column is the target."""
+    """The reference data as the importer needs it: an Arrow IPC stream, and which column is the target.
+
+    ``ignored`` names columns (ids, times) that are no inputs of a model which does not name its own.
+    """
 
     arrow_ipc: bytes
     target: str
     positive: str = ""
     task: str = "auto"
+    ignored: tuple[str, ...] = ()

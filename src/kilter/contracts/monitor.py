@@ -9,7 +9,18 @@ from enum import StrEnum
 from kilter.contracts.ids import AlertId, Digest
 from kilter.contracts.reading import Reading
 
-__all__ = ["Alert", "LabelCoverage", "Severity", "Signal", "SignalState", "TrustState", "Window"]
+__all__ = [
+    "Alert",
+    "DeploymentHealth",
+    "HealthState",
+    "LabelCoverage",
+    "MonitorTick",
+    "Severity",
+    "Signal",
+    "SignalState",
+    "TrustState",
+    "Window",
+]
 
 
 class Severity(StrEnum):
@@ -115,3 +126,38 @@ class Alert:
     closed_at: datetime | None = None
     closed_reason: str = ""
     version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorTick:
+    """What one tick of the monitor did; the last three are ids of alerts."""
+
+    deployment: str
+    closed: int = 0
+    matured: int = 0
+    opened: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    resolved: tuple[str, ...] = ()
+
+
+class HealthState(StrEnum):
+    """The five words for how a deployment is."""
+
+    FINE = "Fine"
+    WATCH = "Watch"
+    ATTENTION = "Needs attention"
+    STOPPED = "Stopped"
+    UNKNOWN = "Not enough data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentHealth:
+    """One word, one sentence and the next step; ``rows_needed`` more rows or labels before kilter can say."""
+
+    deployment: str
+    state: HealthState
+    sentence: str
+    next_step: str
+    since: datetime | None = None
+    rows_needed: int = 0
+    trust: TrustState = TrustState.UNAVAILABLE

@@ -150,7 +150,11 @@ class RouteStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptorStatus:
-    """What one serving process says of itself. Times are of the machine's own clock."""
+    """What one serving process says of itself. Times are of the machine's own clock.
+
+    ``prepared`` is the generation of the proposal examined last (0: none is open), ``proposal`` the
+    fingerprint of exactly that table, ``refused`` why it cannot be served; empty means it is ready.
+    """
 
     slot: int
     pid: int
@@ -162,6 +166,7 @@ class AcceptorStatus:
     failures: int
     started_ns: int
     heartbeat_ns: int
+    proposal: str = ""
 
 
 class PlaneBoard(Protocol):

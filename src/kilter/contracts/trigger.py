@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
+from kilter.contracts.decision import Decision
 from kilter.contracts.ids import TriggerId
+from kilter.contracts.model import ModelVersion
 
-__all__ = ["Trigger", "TriggerState"]
+__all__ = ["Recalibration", "Simulation", "Training", "Trigger", "TriggerState"]
 
 
 class TriggerState(StrEnum):
@@ -53,3 +56,96 @@ class Trigger:
     candidate: int | None = None
     message: str = ""
     version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulation:
+    """What recalibration would have done: fitted on the older half, measured on the newer half.
+
+    ``gain_low`` is the lower 95 % bound of the fall in Brier score; losses are Brier scores.
+    """
+
+    n: int
+    loss_before: float
+    loss_after: float
+    gain_low: float
+    auc: float
+    auc_low: float
+    auc_high: float
+
+    @property
+    def helps(self) -> bool:
+        """Say whether the newer half would surely have been answered better."""
+        return self.gain_low > 0.0
+
+
+class Recalibration(Protocol):
+    """Repairs a binary champion's probabilities without touching its weights.
+
+    Guarantees: the same labels give the same version; a version that does not help is not made.
+    """
+
+    def simulate(self, deployment: str, *, since: datetime | None, until: datetime) -> Simulation | None:
+        """Replay a recalibration on labels known at ``until``; None if it does not apply or labels are too few.
+
+        Raises
+        ------
+        NotFound
+            If there is no such deployment.
+        StoreError
+            If the log cannot be read.
+        """
+        ...
+
+    def recalibrate(
+        self, deployment: str, *, since: datetime | None, until: datetime, by: str, reason: str
+    ) -> ModelVersion:
+        """Derive a recalibrated version and start its rollout.
+
+        Raises
+        ------
+        Inconclusive
+            If labels are too few, or it would not have helped.
+        OnHold, Conflict
+            If its rollout is refused.
+        """
+        ...
+
+
+class Training(Protocol):
+    """Runs the user's training function and judges what comes of it.
+
+    Guarantees: one open request per deployment; each state is committed before the next step is taken.
+    """
+
+    def labels(self, deployment: str, now: datetime) -> int:
+        """Count labelled rows since the champion's weights were registered.
+
+        Raises
+        ------
+        NotFound
+            If there is no such deployment.
+        """
+        ...
+
+    def request(self, decision: Decision, *, now: datetime) -> Trigger:
+        """Open a request for a decision (the same decision: the same request; one open: that one).
+
+        Raises
+        ------
+        InvalidRequest
+            If no training command is set.
+        Inconclusive
+            If there are too few labelled rows to learn from.
+        """
+        ...
+
+    def tick(self, deployment: str, now: datetime) -> Trigger | None:
+        """Take the open request one step further; None if there is none.
+
+        Raises
+        ------
+        StoreError
+            If metadata or log cannot be reached.
+        """
+        ...

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from kilter.contracts.reading import Reading
 
-__all__ = ["CheckRun", "GateRule", "OnFail", "Verdict", "VerdictState"]
+__all__ = ["CheckRun", "GateRule", "GateSpec", "Judge", "OnFail", "Verdict", "VerdictState"]
 
 
 class VerdictState(StrEnum):
@@ -76,3 +78,29 @@ class CheckRun:
     readings: tuple[Reading, ...]
     created_at: datetime
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSpec:
+    """The one constant ``GATE`` of a judge's file."""
+
+    id: str
+    title: str
+
+
+class Judge(Protocol):
+    """A judge's module: its constant and its function.
+
+    Guarantees: pure; missing evidence never passes; a wider interval never decides.
+    """
+
+    GATE: GateSpec
+
+    def judge(self, readings: Sequence[Reading], rule: GateRule) -> Verdict:
+        """Judge readings of the rule's metric.
+
+        Raises
+        ------
+        Nothing
+        """
+        ...

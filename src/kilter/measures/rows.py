@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from kilter.contracts.batch import Batch
-from kilter.contracts.signature import ColumnType, Signature, Task
+from kilter.contracts.signature import Signature, Task
 from kilter.errors import SchemaMismatch
 
 if TYPE_CHECKING:
@@ -63,16 +63,20 @@ def batch_of(signature: Signature, columns: Mapping[str, Array]) -> Batch:
     Examples
     --------
     >>> from kilter.contracts.signature import Column
-    >>> signature = Signature(task=Task.REGRESSION, target="y", columns=(
-    ...     Column(name="b", type=ColumnType.FLOAT), Column(name="a", type=ColumnType.FLOAT)))
+    >>> signature = Signature(
+    ...     task=Task.REGRESSION,
+    ...     target="y",
+    ...     columns=(Column(name="b", type=ColumnType.FLOAT), Column(name="a", type=ColumnType.FLOAT)),
+    ... )
     >>> batch_of(signature, {"a": np.array([1.0]), "b": np.array([2.0])}).numeric
     array([[2., 1.]])
     """
     missing = [column.name for column in signature.columns if column.name not in columns]
     if missing:
         shown = ", ".join(f"`{name}`" for name in missing[:5])
+        msg = f"{len(missing)} column(s) of the model are missing: {shown}"
         raise SchemaMismatch(
-            f"{len(missing)} column(s) of the model are missing: {shown}",
+            msg,
             hint="add the columns, or use data with the columns that the model was trained on",
             details={"missing": [*missing]},
         )
@@ -80,7 +84,8 @@ def batch_of(signature: Signature, columns: Mapping[str, Array]) -> Batch:
     rows = next(iter(lengths.values()), 0)
     for name, length in lengths.items():
         if length != rows:
-            raise SchemaMismatch(f"column `{name}` has {length} rows, expected {rows} as in the first column")
+            msg = f"column `{name}` has {length} rows, expected {rows} as in the first column"
+            raise SchemaMismatch(msg)
     numeric = np.empty((rows, len(signature.numeric_names)), dtype=np.float64)
     for position, name in enumerate(signature.numeric_names):
         numeric[:, position] = _numbers(name, columns[name])
@@ -123,8 +128,7 @@ def columns_of(signature: Signature, batch: Batch) -> dict[str, Array]:
     Examples
     --------
     >>> from kilter.contracts.signature import Column
-    >>> signature = Signature(task=Task.REGRESSION, target="y", columns=(
-    ...     Column(name="a", type=ColumnType.FLOAT),))
+    >>> signature = Signature(task=Task.REGRESSION, target="y", columns=(Column(name="a", type=ColumnType.FLOAT),))
     >>> batch = Batch(rows=2, numeric=np.array([[1.0], [2.0]]), text=np.empty((2, 0), dtype=object))
     >>> columns_of(signature, batch)["a"]
     array([1., 2.])
@@ -132,10 +136,11 @@ def columns_of(signature: Signature, batch: Batch) -> dict[str, Array]:
     numeric, text = np.asarray(batch.numeric), np.asarray(batch.text)
     expected = (len(signature.numeric_names), len(signature.text_names))
     if (numeric.shape[1], text.shape[1]) != expected:
-        raise SchemaMismatch(
+        msg = (
             f"the batch has {numeric.shape[1]} number and {text.shape[1]} text columns, "
             f"the signature {expected[0]} and {expected[1]}"
         )
+        raise SchemaMismatch(msg)
     columns: dict[str, Array] = {name: numeric[:, i] for i, name in enumerate(signature.numeric_names)}
     columns |= {name: text[:, i] for i, name in enumerate(signature.text_names)}
     return columns
@@ -186,8 +191,9 @@ def label_text(value: object) -> str:
         if np.isfinite(number):
             is_integral = number.is_integer() and abs(number) <= _EXACT_INTEGERS
             return str(int(number)) if is_integral else repr(number)
+    msg = f"a label is text, true or false, or a finite number, got {type(value).__name__}"
     raise SchemaMismatch(
-        f"a label is text, true or false, or a finite number, got {type(value).__name__}",
+        msg,
         hint="send the label as a JSON string, number or boolean",
     )
 
@@ -301,8 +307,9 @@ def _numbers(name: str, column: Array) -> FloatArray:
     try:
         return np.array([_number(value) for value in values.tolist()], dtype=np.float64)
     except (TypeError, ValueError) as error:
+        msg = f"column `{name}` holds text where the model expects numbers"
         raise SchemaMismatch(
-            f"column `{name}` holds text where the model expects numbers",
+            msg,
             hint=f"convert `{name}` to numbers, with missing cells left empty",
             details={"field": name},
         ) from error

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kilter.settings import value as read
 
-__all__ = ["DEPLOYMENT_TABLES", "GATE_KEYS", "ROOT_TABLES", "TOP_LEVEL", "Key"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
+__all__ = ["DEPLOYMENT_TABLES", "GATE_KEYS", "ROOT_TABLES", "TOP_LEVEL", "Key"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +51,7 @@ ROOT_TABLES: Mapping[str, tuple[Key, ...]] = {
         Key(name="drain_s", read=read.number(0, 600), about="seconds given to requests at shutdown"),
         Key(name="prepare_timeout_s", read=read.number(1, 3_600), about="seconds given to load a new version"),
     ),
-    "control": (
-        Key(name="poll_s", read=read.number(0.01, 60), about="seconds between two turns of the control loop"),
-    ),
+    "control": (Key(name="poll_s", read=read.number(0.01, 60), about="seconds between two turns of the control loop"),),
 }
 
 DEPLOYMENT_TABLES: Mapping[str, tuple[Key, ...]] = {
@@ -104,7 +104,12 @@ DEPLOYMENT_TABLES: Mapping[str, tuple[Key, ...]] = {
         Key(name="key", read=read.text, about="sticky column; default the entity key, else the request id"),
         Key(name="steps", read=read.steps, about="per cent of traffic at each step"),
         Key(name="step_min", read=read.duration, field="step_min_s", about="least time of a step"),
-        Key(name="step_max", read=read.duration, field="step_max_s", about="longest time of a step before a person is asked"),
+        Key(
+            name="step_max",
+            read=read.duration,
+            field="step_max_s",
+            about="longest time of a step before a person is asked",
+        ),
         Key(name="min_units", read=read.integer(1, 10**9), about="least requests per arm and step"),
         Key(name="deadline", read=read.duration, field="deadline_s", about="longest time of the whole rollout"),
         Key(name="hold_max", read=read.duration, field="hold_max_s", about="longest time a rollout waits for a person"),

@@ -111,7 +111,8 @@ def load(
     if path.is_file():
         sources = _sources(path, faults)
     elif file is not None:
-        raise NotFound(f"there is no settings file {path}", hint="run `kilter add` to have one written")
+        msg = f"there is no settings file {path}"
+        raise NotFound(msg, hint="run `kilter add` to have one written")
     root: dict[str, dict[str, object]] = {name: {} for name in ROOT_TABLES}
     origins: dict[str, str] = {}
     specs = [_read_file(source, root, is_root=index == 0) for index, source in enumerate(sources)]
@@ -152,13 +153,14 @@ def _parse(path: Path, faults: list[dict[str, str]]) -> _Source:
         source = path.read_text(encoding="utf-8")
         content = tomllib.loads(source)
     except UnicodeDecodeError as error:
-        raise SettingsError("the file is not UTF-8 text", where=str(path), hint="save it as UTF-8") from error
+        msg = "the file is not UTF-8 text"
+        raise SettingsError(msg, where=str(path), hint="save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            f"the file is not valid TOML: {error}", where=str(path), hint="fix the line; text values need quotes"
-        ) from error
+        msg = f"the file is not valid TOML: {error}"
+        raise SettingsError(msg, where=str(path), hint="fix the line; text values need quotes") from error
     except OSError as error:
-        raise SettingsError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
+        msg = f"the file cannot be read: {error.strerror}"
+        raise SettingsError(msg, where=str(path)) from error
     parsed = _Source(path=path, content=content, positions=positions(source), faults=faults)
     schema = content.get("schema", SCHEMA)
     if not isinstance(schema, int) or schema > SCHEMA:
@@ -205,7 +207,9 @@ def _read_table(source: _Source, name: str, table: dict[str, object], keys: tupl
     for key_name, value in table.items():
         path = f"{name}.{key_name}"
         if key_name not in known:
-            source.fault(path, f"unknown key `{key_name}` in [{name.split('.')[0]}]", _near(key_name, known))
+            source.fault(
+                path, f"unknown key `{key_name}` in [{name.split('.', maxsplit=1)[0]}]", _near(key_name, known)
+            )
             continue
         key = known[key_name]
         try:
@@ -218,7 +222,9 @@ def _read_table(source: _Source, name: str, table: dict[str, object], keys: tupl
         source.origins[path] = source.where(path)
     for key in keys:
         if key.is_required and key.name not in table:
-            source.fault(name, f"[{name.split('.')[0]}] needs the key `{key.name}`", f"add {key.name}: {key.about}")
+            source.fault(
+                name, f"[{name.split('.', maxsplit=1)[0]}] needs the key `{key.name}`", f"add {key.name}: {key.about}"
+            )
     return values
 
 

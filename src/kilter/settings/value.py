@@ -5,6 +5,7 @@ A reader raises ``ValueError`` with "expected ..., got ..." and nothing else.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from typing import TypeAlias
@@ -44,21 +45,24 @@ def _expected(what: str, value: object) -> ValueError:
 def text(value: object) -> str:
     """Read any text."""
     if not isinstance(value, str):
-        raise _expected("text in quotes", value)
+        msg = "text in quotes"
+        raise _expected(msg, value)
     return value
 
 
 def texts(value: object) -> tuple[str, ...]:
     """Read a list of texts."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _expected('a list of texts such as ["a", "b"]', value)
+        msg = 'a list of texts such as ["a", "b"]'
+        raise _expected(msg, value)
     return tuple(value)
 
 
 def boolean(value: object) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):
-        raise _expected("true or false", value)
+        msg = "true or false"
+        raise _expected(msg, value)
     return value
 
 
@@ -78,7 +82,8 @@ def integer(low: int, high: int) -> Reader:
 
     def read(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise _expected(f"a whole number from {low} to {high}", value)
+            msg = f"a whole number from {low} to {high}"
+            raise _expected(msg, value)
         return value
 
     return read
@@ -89,7 +94,8 @@ def number(low: float, high: float) -> Reader:
 
     def read(value: object) -> float:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
-            raise _expected(f"a number from {low:g} to {high:g}", value)
+            msg = f"a number from {low:g} to {high:g}"
+            raise _expected(msg, value)
         return float(value)
 
     return read
@@ -99,7 +105,8 @@ def duration(value: object) -> float:
     """Read a duration such as ``30m`` or ``7d`` as seconds."""
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2] not in _SECONDS or float(match[1]) <= 0:
-        raise _expected('a duration such as "30m", "12h" or "7d"', value)
+        msg = 'a duration such as "30m", "12h" or "7d"'
+        raise _expected(msg, value)
     return float(match[1]) * _SECONDS[match[2]]
 
 
@@ -112,18 +119,21 @@ def period(value: object) -> float:
     """Read a budget such as ``1/90d`` as the seconds between two false alarms."""
     match = re.fullmatch(r"\s*(\d+)\s*/\s*(.+)", value) if isinstance(value, str) else None
     if match is None or int(match[1]) == 0:
-        raise _expected('a budget such as "1/90d"', value)
+        msg = 'a budget such as "1/90d"'
+        raise _expected(msg, value)
     try:
         return duration(match[2]) / int(match[1])
     except ValueError as error:
-        raise _expected('a budget such as "1/90d"', value) from error
+        msg = 'a budget such as "1/90d"'
+        raise _expected(msg, value) from error
 
 
 def size(value: object) -> int:
     """Read a size such as ``16MiB`` as bytes."""
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2] not in _BYTES:
-        raise _expected('a size such as "16MiB"', value)
+        msg = 'a size such as "16MiB"'
+        raise _expected(msg, value)
     return int(float(match[1]) * _BYTES[match[2]])
 
 
@@ -133,16 +143,18 @@ def steps(value: object) -> tuple[float, ...]:
         isinstance(item, (int, float)) and not isinstance(item, bool) for item in value
     )
     percents = tuple(float(item) for item in value) if is_list and isinstance(value, list) else ()
-    is_rising = all(low < high for low, high in zip(percents, percents[1:], strict=False))
-    if not percents or not is_rising or percents[0] <= 0 or percents[-1] != 100:  # noqa: PLR2004 - per cent
-        raise _expected("a rising list of per cent that ends in 100, such as [5, 25, 100]", value)
+    is_rising = all(low < high for low, high in itertools.pairwise(percents))
+    if not percents or not is_rising or percents[0] <= 0 or percents[-1] != 100:
+        msg = "a rising list of per cent that ends in 100, such as [5, 25, 100]"
+        raise _expected(msg, value)
     return percents
 
 
 def margins(value: object) -> tuple[tuple[str, float], ...]:
     """Read a table of metric to margin."""
     if not isinstance(value, dict):
-        raise _expected("a table such as { loss = 0.02 }", value)
+        msg = "a table such as { loss = 0.02 }"
+        raise _expected(msg, value)
     read = number(0.0, 1.0)
     return tuple((choice("error", "loss")(key), read(item)) for key, item in value.items())  # type: ignore[misc]
 
@@ -150,9 +162,12 @@ def margins(value: object) -> tuple[tuple[str, float], ...]:
 def host(value: object) -> str:
     """Read an address to listen on: loopback only, since there is no sign-in yet."""
     if value not in ("127.0.0.1", "localhost", "::1"):
-        raise _expected(
+        msg = (
             'a loopback address ("127.0.0.1", "localhost" or "::1"; serving other machines needs a proxy '
-            "with sign-in and TLS in front)",
+            "with sign-in and TLS in front)"
+        )
+        raise _expected(
+            msg,
             value,
         )
     return str(value)
@@ -161,5 +176,6 @@ def host(value: object) -> str:
 def model_name(value: object) -> str:
     """Read the name of a model: also its deployment's, and a part of addresses and file names."""
     if not isinstance(value, str) or _MODEL_NAME.fullmatch(value) is None:
-        raise _expected("a name of a to z, 0 to 9 and -, starting with a letter, at most 63 long", value)
+        msg = "a name of a to z, 0 to 9 and -, starting with a letter, at most 63 long"
+        raise _expected(msg, value)
     return value

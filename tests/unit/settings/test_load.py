@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from kilter.contracts.verdict import OnFail
 from kilter.errors import NotFound, SettingsError
 from kilter.settings import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WHOLE = """
 schema = 1

@@ -1,0 +1,136 @@
+"""``python -m benchmarks.serving``: a Markdown table, then one JSON line.
+
+One serving process, started as ``kilter up`` starts it, answers rounds of requests that alternate
+between ``/predict`` (decode, route, run the model, write the record, encode) and ``/noop`` (the same
+server and settings, a constant answer). Medians of the rounds; ratios matter, absolute numbers
+belong to the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.serving.model import DEPLOYMENT, publish
+from kilter.faces.serving.child import pinned_environment
+from kilter.faces.serving.listener import listen
+from kilter.settings import transfer
+from kilter.settings.tree import ProjectSettings, Settings
+
+_PACKAGES = ("numpy", "onnxruntime", "uvicorn", "uvloop", "httptools", "msgspec", "orjson")
+_START_S = 30.0
+
+
+def main() -> int:
+    """Measure and print; exit code 1 if the stated floor is missed."""
+    parser = argparse.ArgumentParser(prog="benchmarks.serving")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--floor", type=float, default=5_000.0, help="least predictions a second at 64 connections")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        home.mkdir(mode=0o700)
+        published = publish(home)
+        settings = Path(folder) / "settings.json"
+        transfer.write(Settings(project=ProjectSettings(home=str(home), folder=folder)), settings)
+        body = json.dumps({"rows": [published.row]}).encode()
+        results = _measure(settings, body, given.rounds, given.seconds)
+        results["log_bytes"] = sum(path.stat().st_size for path in (home / "log").iterdir())
+    _show(results)
+    failures = sum(int(entry["failures"]) for entry in results["rounds"])
+    return 0 if results["predict_64"]["per_second"] >= given.floor and not failures else 1
+
+
+def _measure(settings: Path, body: bytes, rounds: int, seconds: float) -> dict:
+    """Start the server, load it in turns, end it."""
+    (socket_,) = listen("127.0.0.1", 0, count=1)
+    port = socket_.getsockname()[1]
+    argv = [sys.executable, "-m", "benchmarks.serving.server", "--settings", str(settings)]
+    argv += ["--fd", str(socket_.fileno())]
+    server = subprocess.Popen(argv, pass_fds=(socket_.fileno(),), env=pinned_environment())  # noqa: S603 - ourselves
+    try:
+        _await_ready(port)
+        taken = []
+        for number in range(rounds):
+            for connections in (64, 1):
+                for path in (f"/predict/{DEPLOYMENT}", "/noop"):
+                    taken.append(
+                        {"round": number, "path": path, "connections": connections}
+                        | _load(port, path, body, connections, seconds)
+                    )
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+    results: dict = {"rounds": taken, "machine": _machine(), "body_bytes": len(body)}
+    for name, path in (("predict", f"/predict/{DEPLOYMENT}"), ("noop", "/noop")):
+        for connections in (64, 1):
+            mine = [entry for entry in taken if (entry["path"], entry["connections"]) == (path, connections)]
+            results[f"{name}_{connections}"] = {
+                key: statistics.median(entry[key] for entry in mine) for key in ("per_second", "p50_ms", "p99_ms")
+            }
+    results["ratio_64"] = results["predict_64"]["per_second"] / results["noop_64"]["per_second"]
+    return results
+
+
+def _await_ready(port: int) -> None:
+    """Wait until the model is loaded."""
+    deadline = time.monotonic() + _START_S
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=_START_S):
+                return
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _load(port: int, path: str, body: bytes, connections: int, seconds: float) -> dict[str, float]:
+    """Run the load in a process of its own."""
+    argv = [sys.executable, "-m", "benchmarks.serving.load", "--port", str(port), "--path", path]
+    argv += ["--connections", str(connections), "--seconds", str(seconds)]
+    done = subprocess.run(argv, input=body, capture_output=True, check=True)  # noqa: S603 - ourselves
+    loaded: dict[str, float] = json.loads(done.stdout)
+    return loaded
+
+
+def _machine() -> dict[str, str | int | None]:
+    """Say where this was measured."""
+    model = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        names = [line.partition(":")[2].strip() for line in information.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    versions = {name: version(name) for name in _PACKAGES}
+    return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
+
+
+def _show(results: dict) -> None:
+    """Print the table and the JSON."""
+    lines = ["| connections | path | requests/s | p50 ms | p99 ms |", "|---|---|---|---|---|"]
+    for connections in (64, 1):
+        for name in ("predict", "noop"):
+            row = results[f"{name}_{connections}"]
+            figures = f"{row['per_second']:,.0f} | {row['p50_ms']:.2f} | {row['p99_ms']:.2f}"
+            lines.append(f"| {connections} | {name} | {figures} |")
+    machine = results["machine"]
+    lines.append(f"\npredict / noop at 64 connections: {results['ratio_64']:.2f} "
+                 f"({machine['cpu']}, {machine['cores']} cores, Python {machine['python']}; the load shares the cores)")
+    sys.stdout.write("\n".join(lines) + "\n" + json.dumps(results) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

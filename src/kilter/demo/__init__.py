@@ -1,0 +1,1 @@
+"""The shipped demonstration: real rides, real processes, one replayed clock."""

@@ -1,0 +1,207 @@
+"""``kilter doctor``: a read-only look at this machine and project."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import sqlite3
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kilter.errors import KilterError
+from kilter.faces.cli.errors import ANSWER_IS_NO, DONE
+from kilter.faces.cli.verb import verb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kilter.faces.cli.session import Session
+
+__all__ = ["command"]
+
+_LOW_DISK_BYTES = 1024**3
+_FAST_SYNC_S = 30e-6
+_SYNCS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """One line of the report."""
+
+    state: str
+    what: str
+    detail: str
+    fix: str = ""
+
+
+@verb("doctor")
+@click.option("--config", "is_config", is_flag=True, help="Print every effective setting with its origin.")
+def command(session: Session, *, is_config: bool) -> int:
+    """Look for what could go wrong; change nothing. Exit code 1 if something fails."""
+    if is_config:
+        return _config(session)
+    looks: tuple[Callable[[Session], Iterator[_Finding]], ...] = (
+        _python,
+        _settings,
+        _disk,
+        _store,
+        _ports,
+        _models,
+        _log,
+    )
+    findings = [finding for look in looks for finding in _safely(look, session)]
+    console = session.console
+    for finding in findings:
+        console.data(
+            f"{console.paint(finding.state, finding.state.ljust(5))} {finding.what.ljust(14)} {finding.detail}"
+        )
+        if finding.fix:
+            console.data(f"      {'':14} fix: {finding.fix}")
+    failed = any(finding.state == "fail" for finding in findings)
+    console.finish({"findings": findings}, ok=not failed)
+    return ANSWER_IS_NO if failed else DONE
+
+
+def _safely(look: Callable[[Session], Iterator[_Finding]], session: Session) -> Iterator[_Finding]:
+    """Turn an error of one look into a finding, so that the others go on."""
+    try:
+        yield from look(session)
+    except KilterError as error:
+        yield _Finding("fail", look.__name__.strip("_"), error.message, error.hint or "")
+    except OSError as error:
+        yield _Finding("fail", look.__name__.strip("_"), str(error))
+
+
+def _python(_session: Session) -> Iterator[_Finding]:
+    """Look at the interpreter and the libraries."""
+    yield _Finding(
+        "ok",
+        "python",
+        f"{platform.python_version()} on {platform.platform(terse=True)}, SQLite {sqlite3.sqlite_version}",
+    )
+    try:
+        needed = [line.split(";")[0].strip() for line in requires("kilter") or []]
+    except PackageNotFoundError:
+        yield _Finding("warn", "libraries", "kilter is run from a checkout and not installed", "run `pip install .`")
+        return
+    absent = []
+    for line in needed:
+        name = line.split(">")[0].split("=")[0].split("<")[0].strip()
+        try:
+            version(name)
+        except PackageNotFoundError:
+            absent.append(name)
+    if absent:
+        yield _Finding("fail", "libraries", f"not installed: {', '.join(absent)}", "run `pip install kilter` again")
+    else:
+        yield _Finding("ok", "libraries", f"{len(needed)} required libraries are there")
+
+
+def _settings(session: Session) -> Iterator[_Finding]:
+    """Look at kilter.toml."""
+    settings = session.settings
+    names = ", ".join(spec.model.name for spec in settings.deployments) or "no model yet"
+    yield _Finding("ok", "settings", f"{Path(settings.project.folder) / 'kilter.toml'}: {names}")
+
+
+def _disk(session: Session) -> Iterator[_Finding]:
+    """Look at room and speed of the disk."""
+    folder = Path(session.app.home.folder("tmp"))
+    free = shutil.disk_usage(folder).free
+    state, fix = (
+        ("ok", "") if free > _LOW_DISK_BYTES else ("warn", "make room; predictions are refused when the disk is full")
+    )
+    yield _Finding(state, "disk", f"{free / 1024**3:.1f} GiB free in {folder.parent}", fix)
+    probe = folder / f"probe-{os.getpid()}"
+    try:
+        with probe.open("wb") as stream:
+            started = time.perf_counter()
+            for _ in range(_SYNCS):
+                stream.write(b"x" * 512)
+                stream.flush()
+                os.fdatasync(stream.fileno())
+            each = (time.perf_counter() - started) / _SYNCS
+    finally:
+        probe.unlink(missing_ok=True)
+    text = f'one forced write takes {each * 1e6:.0f} us (cost of `durable = "disk"`)'
+    if each < _FAST_SYNC_S:
+        yield _Finding(
+            "warn", "disk sync", text, "this disk may acknowledge from a cache: `disk` is as honest as the device"
+        )
+    else:
+        yield _Finding("ok", "disk sync", text)
+
+
+def _store(session: Session) -> Iterator[_Finding]:
+    """Look at database and audit log."""
+    state = session.app.governance.verify()
+    if state.is_verified:
+        yield _Finding("ok", "audit", f"{state.rows} rows, chain verified")
+    else:
+        yield _Finding(
+            "fail", "audit", f"row {state.first_bad} does not fit the chain", "restore meta.db from a backup"
+        )
+
+
+def _ports(session: Session) -> Iterator[_Finding]:
+    """Look whether the two ports are ours or free."""
+    settings = session.settings
+    is_up = session.app.board.supervisor_pid() is not None
+    for what, host, port in (
+        ("data plane", settings.serving.host, settings.serving.port),
+        ("control plane", settings.server.host, settings.server.port),
+    ):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.settimeout(1.0)
+            is_taken = probe.connect_ex((host, port)) == 0
+        if is_taken and not is_up:
+            yield _Finding(
+                "fail", what, f"another program listens on {host}:{port}", "choose another port in kilter.toml"
+            )
+        else:
+            yield _Finding("ok", what, f"{host}:{port} {'answers' if is_taken else 'is free'}")
+
+
+def _models(session: Session) -> Iterator[_Finding]:
+    """Load every live model."""
+    live = session.app.routes.live()
+    for route in live.routes if live else ():
+        version = session.app.registry.resolve(f"{route.deployment}@{route.champion.version}")
+        session.app.scorer.load(version)
+        yield _Finding(
+            "ok", "model", f"{route.deployment}@{version.number} loads and runs as {version.manifest.runtime}"
+        )
+
+
+def _log(session: Session) -> Iterator[_Finding]:
+    """Look for damaged segments."""
+    folder = Path(session.app.home.folder("log"))
+    damaged = [path.name for path in folder.iterdir() if path.suffix in {".bad", ".torn"}]
+    if damaged:
+        yield _Finding("warn", "log", f"set aside as damaged: {', '.join(damaged[:3])}", "keep them until you know why")
+    else:
+        yield _Finding("ok", "log", "no damaged segment")
+
+
+def _config(session: Session) -> int:
+    """Print the effective settings."""
+    settings = session.settings
+    values = {
+        f"{table}.{name}": getattr(getattr(settings, table), name)
+        for table in ("project", "server", "serving", "control")
+        for name in getattr(settings, table).__dataclass_fields__
+    }
+    origins = settings.origins
+    known = {key.split("_bytes")[0]: origin for key, origin in origins.items()}
+    for key, value in values.items():
+        session.console.data(f"{key} = {value!r}  # {known.get(key.removesuffix('_bytes'), 'default')}")
+    session.console.finish({"values": values, "origins": dict(origins), "python": sys.version})
+    return DONE

@@ -1,0 +1,30 @@
+"""``kilter promote``: move an open rollout to its next step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from kilter.faces.cli.verb import verb
+
+if TYPE_CHECKING:
+    from kilter.faces.cli.session import Session
+
+__all__ = ["command"]
+
+
+@verb("promote")
+@click.argument("model", required=False)
+@click.option("--reason", default="", help="Why; kept in the audit log.")
+def command(session: Session, *, model: str | None, reason: str) -> int:
+    """Move the rollout of MODEL to its next step without waiting for the evidence."""
+    name = session.deployment(model)
+    session.confirm(f"Move the rollout of {name} on by hand?")
+    rollout = session.app.deployer.promote(name, by=session.who, reason=reason)
+    session.console.data(
+        f"{name}: version {rollout.candidate} {rollout.state}, {rollout.weight / 100:g} % of traffic. {rollout.reason}"
+    )
+    session.console.undo(f"kilter rollback {name} --reason TEXT")
+    session.console.finish(rollout)
+    return 0

@@ -1,0 +1,61 @@
+"""A click command that has kilter's global flags and is given a session."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
+
+import click
+
+from kilter.faces.cli.console import Console
+from kilter.faces.cli.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["verb"]
+
+P = ParamSpec("P")
+
+
+def verb(name: str) -> Callable[[Callable[Concatenate[Session, P], int]], click.Command]:
+    """Return a decorator that makes a command of a function ``(session, ...) -> exit code``."""
+
+    def decorate(function: Callable[Concatenate[Session, P], int]) -> click.Command:
+        @wraps(function)
+        def run(
+            *args: P.args,
+            is_json: bool,
+            is_quiet: bool,
+            is_verbose: bool,
+            is_yes: bool,
+            is_plain: bool,
+            project: str,
+            **kwargs: P.kwargs,
+        ) -> int:
+            console = Console(verb=name, is_json=is_json, is_quiet=is_quiet, is_verbose=is_verbose)
+            console.has_colour = console.has_colour and not is_plain
+            return function(Session(console, project=project, is_yes=is_yes), *args, **kwargs)
+
+        wrapped: Callable[..., int] = run
+        for option in reversed(_GLOBAL):
+            wrapped = option(wrapped)
+        return click.command(name=name, context_settings={"help_option_names": ["-h", "--help"]})(wrapped)
+
+    return decorate
+
+
+_GLOBAL = (
+    click.option("--json", "is_json", is_flag=True, help="Print one JSON object for programs."),
+    click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Print the answer alone."),
+    click.option("-v", "--verbose", "is_verbose", is_flag=True, help="Print more, tracebacks included."),
+    click.option("--yes", "is_yes", is_flag=True, help="Do not ask before a change."),
+    click.option("--no-color", "is_plain", is_flag=True, help="Print without colour."),
+    click.option(
+        "--project",
+        default=".",
+        show_default=True,
+        type=click.Path(file_okay=False),
+        help="Folder of kilter.toml and the home folder.",
+    ),
+)

@@ -1,0 +1,1 @@
+"""The data plane over HTTP: predictions and feedback, answered by one process per core."""

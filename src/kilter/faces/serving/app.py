@@ -1,0 +1,178 @@
+"""The data plane as a plain ASGI application: read within limits, answer once, word errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from kilter.errors import InvalidRequest, KilterError, ModelFailed, Overloaded
+from kilter.faces.serving.endpoint import Reply, is_protocol
+from kilter.faces.serving.errors import NEVER, headers_of, status_of
+from kilter.faces.serving.limits import (
+    BODY_BYTES,
+    BODY_READ_S,
+    IN_FLIGHT,
+    body_too_large,
+    check_headers,
+    check_length,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from typing import TypeAlias
+
+    from kilter.faces.serving.endpoint import Endpoints
+
+    Message: TypeAlias = MutableMapping[str, Any]
+    Receive: TypeAlias = Callable[[], Awaitable[Message]]
+    Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+__all__ = ["ServingApp"]
+
+_Bytes = TypeVar("_Bytes", bytes, bytearray)
+
+_log = logging.getLogger(__name__)
+
+_JSON = (b"content-type", b"application/json")
+_MANY_HEADERS = 20
+_MAX_PROTOCOL_MESSAGE = 500
+
+
+class _SlowBodyError(Exception):
+    """The body did not arrive in time."""
+
+
+class ServingApp:
+    """One process's data plane.
+
+    Guarantees: a client's mistake is never a 500; an answer is sent once, whole; nothing of a fault
+    but its code leaves the process.
+
+    Parameters
+    ----------
+    endpoints : Endpoints
+        Answers complete requests.
+    body_max_bytes : int
+        Larger bodies are refused.
+    on_answered : callable
+        Called after every answer; starts shadow copies.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        body_max_bytes: int = BODY_BYTES,
+        body_read_s: float = BODY_READ_S,
+        on_answered: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._endpoints = endpoints
+        self._body_max_bytes = body_max_bytes
+        self._body_read_s = body_read_s
+        self._on_answered = on_answered
+        self.in_flight = 0
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request; other kinds of ASGI scope end at once."""
+        if scope["type"] != "http":
+            return
+        self.in_flight += 1
+        try:
+            reply = await self._reply(scope, receive)
+        except ConnectionError:
+            return  # the client is gone, and nothing was answered
+        finally:
+            self.in_flight -= 1
+        headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+        self._on_answered()
+
+    async def _reply(self, scope: Message, receive: Receive) -> Reply:
+        """Read and answer, or word what stands in the way."""
+        started_ns = time.perf_counter_ns()
+        path: str = scope["path"]
+        try:
+            headers = self._admit(scope["headers"])
+            body = await self._read(receive)
+            return self._endpoints.answer(scope["method"], path, headers, body, started_ns=started_ns)
+        except KilterError as error:
+            return _refusal(error, path)
+        except _SlowBodyError:
+            return _too_slow(path)
+        except ConnectionError:
+            raise
+        except Exception:  # noqa: BLE001 - the top of the face: a fault of kilter must not end the connection of others
+            _log.exception("fault while answering", extra={"path": path[:200]})
+            return _fault(path)
+
+    def _admit(self, raw: list[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+        """Refuse before the body is read: too many requests, too many headers, too long a body."""
+        if self.in_flight > IN_FLIGHT:
+            message = f"more than {IN_FLIGHT} requests are in flight"
+            raise Overloaded(message, hint="send fewer requests at once, or add `workers` under [serving]")
+        if len(raw) > _MANY_HEADERS or any(len(value) > _MANY_HEADERS * 50 for _, value in raw):
+            check_headers(raw)
+        headers = dict(raw)
+        check_length(headers.get(b"content-length"), self._body_max_bytes)
+        return headers
+
+    async def _read(self, receive: Receive) -> bytes:
+        """Read the whole body, within its limits of size and time."""
+        try:
+            async with asyncio.timeout(self._body_read_s):
+                message = await receive()
+                if message["type"] == "http.request" and not message.get("more_body"):
+                    whole: bytes = message["body"]
+                    return self._fitting(whole)
+                body = bytearray()
+                while message["type"] == "http.request":
+                    body += message.get("body", b"")
+                    self._fitting(body)
+                    if not message.get("more_body"):
+                        return bytes(body)
+                    message = await receive()
+        except TimeoutError as cause:
+            raise _SlowBodyError from cause
+        raise ConnectionError
+
+    def _fitting(self, body: _Bytes) -> _Bytes:
+        """Refuse a body above the limit, as soon as it is above."""
+        if len(body) > self._body_max_bytes:
+            raise body_too_large(self._body_max_bytes)
+        return body
+
+
+def _refusal(error: KilterError, path: str) -> Reply:
+    """Word a refusal in the form of the path it was asked on."""
+    status = status_of(error)
+    if isinstance(error, tuple(NEVER)):
+        _log.error("an error of the control plane reached the data plane", exc_info=error)
+        return _fault(path)
+    if isinstance(error, ModelFailed):
+        _log.error("model failed", exc_info=error)
+    headers = [_JSON, *headers_of(error, status)]
+    if is_protocol(path):
+        return Reply(status, headers, orjson.dumps({"error": error.message[:_MAX_PROTOCOL_MESSAGE]}))
+    field = error.details.get("field")
+    document = {"error": error.message, "code": error.code, "field": field, "hint": error.hint}
+    return Reply(status, headers, orjson.dumps(document))
+
+
+def _too_slow(path: str) -> Reply:
+    """Word that the body did not arrive in time."""
+    error = InvalidRequest("the body did not arrive in time", hint="send the whole body within 30 s")
+    reply = _refusal(error, path)
+    return Reply(408, [*reply.headers, (b"connection", b"close")], reply.body)
+
+
+def _fault(path: str) -> Reply:
+    """Word a fault of kilter itself: nothing of it leaves the process."""
+    document: dict[str, str | None] = {"error": "kilter failed while answering; the server's log has the cause"}
+    if not is_protocol(path):
+        document |= {"code": KilterError.code, "field": None, "hint": "report it, with the log lines of this request"}
+    return Reply(500, [_JSON, (b"kilter-error-code", KilterError.code.encode())], orjson.dumps(document))

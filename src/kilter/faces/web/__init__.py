@@ -1,0 +1,1 @@
+"""The dashboard: one file and one template for each page, drawn on the server."""

@@ -1,0 +1,1 @@
+"""What the drivers of this room are built on; nothing outside the room imports it."""

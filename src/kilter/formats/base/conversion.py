@@ -1,0 +1,186 @@
+"""Turns a scikit-learn estimator into ONNX that gives the same answers, or says why it cannot."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import onnx
+import skl2onnx
+from onnx import helper
+from onnx.defs import onnx_opset_version
+from skl2onnx.common import _container
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
+
+from kilter.contracts.signature import ColumnType, Signature, Task
+from kilter.errors import FormatError, ModelFailed
+from kilter.formats.base.feeding import NativeModel, needs_columns, parts
+from kilter.formats.base.mending import mend
+from kilter.formats.base.parity import Parity, compare, require_batch_invariance
+from kilter.formats.base.session import COLUMNS_KEY, MISSING_TEXT, MISSING_TEXT_KEY, OnnxModel, open_session
+
+if TYPE_CHECKING:
+    from kilter.contracts.batch import Batch
+    from kilter.formats.base.feeding import Estimator
+
+__all__ = ["Conversion", "convert"]
+
+_ML_OPSET: Final = 3
+
+
+class Conversion:
+    """What came out: the graph's bytes and its parity, or the reason why there is none."""
+
+    __slots__ = ("graph", "parity", "reason")
+
+    def __init__(self, graph: bytes, parity: Parity | None, reason: str) -> None:
+        self.graph = graph
+        self.parity = parity
+        self.reason = reason
+
+
+def convert(estimator: Estimator, signature: Signature, batch: Batch) -> Conversion:
+    """Convert, load and compare: in float32, two opsets lower if refused, in float64 if too far off.
+
+    Raises
+    ------
+    Nothing
+        A failure is the reason in the result.
+    """
+    native = NativeModel(estimator, signature)
+    newest = min(int(skl2onnx.__max_supported_opset__), onnx_opset_version())
+    reasons: list[str] = []
+    for is_double, opset in ((False, newest), (False, newest - 2), (True, newest)):
+        if not is_double and opset != newest and not reasons[0].startswith(_REFUSED):
+            continue
+        try:
+            graph = _graph(estimator, signature, is_double=is_double, opset=opset)
+        except Exception as error:  # noqa: BLE001 # a converter may raise anything; the native model remains
+            reasons.append(f"{_REFUSED}: {_first_line(error)}")
+            continue
+        try:
+            model = OnnxModel(_session(graph), signature)
+            parity = compare(native, model, signature, batch)
+            require_batch_invariance(model, batch)
+        except (FormatError, ModelFailed) as error:
+            reasons.append(f"the converted graph does not run: {error.why or error.message}")
+            continue
+        if not parity.reason:
+            return Conversion(graph, parity, "float64 inputs" if is_double else "")
+        reasons.append(f"{parity.reason} (largest difference {parity.max_abs_difference:.2g})")
+    return Conversion(b"", None, "not converted: " + "; ".join(dict.fromkeys(reasons)))
+
+
+_REFUSED: Final = "the converter refused"
+
+
+def _first_line(error: Exception) -> str:
+    """Shorten a library's message to its first line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:160] if lines else ''}"
+
+
+def _graph(estimator: Estimator, signature: Signature, *, is_double: bool, opset: int) -> bytes:
+    """Run the converter once."""
+    model = _prepared(estimator)
+    number = DoubleTensorType if is_double else FloatTensorType
+    is_columns = needs_columns(estimator, signature)
+    if is_columns:
+        inputs = [
+            (column.name, (StringTensorType if column.type is ColumnType.TEXT else number)([None, 1]))
+            for column in signature.columns
+        ]
+    else:
+        inputs = [("input", number([None, len(signature.columns)]))]
+    options = {id(model): {"zipmap": False}} if signature.task is not Task.REGRESSION else None
+    with _plain_attributes():
+        proto = skl2onnx.convert_sklearn(
+            model,
+            name="kilter",
+            initial_types=inputs,
+            target_opset={"": opset, "ai.onnx.ml": _ML_OPSET},
+            options=options,
+        )
+    if is_columns:
+        _describe(proto, signature)
+    return bytes(mend(proto, MISSING_TEXT, rounds_trees=_has_plain_trees(model)).SerializeToString())
+
+
+def _has_plain_trees(estimator: Estimator) -> bool:
+    """Say whether all trees inside are scikit-learn's own, which see inputs in float32."""
+    names = {type(part).__module__.split(".")[1] + "." + type(part).__name__ for part in parts(estimator)}
+    return any(name.startswith("tree.") for name in names) and not any("HistGradient" in name for name in names)
+
+
+def _describe(proto: onnx.ModelProto, signature: Signature) -> None:
+    """Note which column feeds which input, since the converter renames what is no identifier."""
+    names = [column.name for column in signature.columns]
+    if len(proto.graph.input) != len(names):
+        raise FormatError(f"the converted graph takes {len(proto.graph.input)} inputs for {len(names)} columns")
+    helper.set_model_props(proto, {COLUMNS_KEY: json.dumps(names), MISSING_TEXT_KEY: MISSING_TEXT})
+
+
+def _session(graph: bytes) -> Any:  # noqa: ANN401 - onnxruntime ships no types
+    """Open a session from bytes by way of a file, as a server does."""
+    with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+        file.write(graph)
+        file.flush()
+        return open_session(file.name)
+
+
+def _prepared(estimator: Estimator) -> Estimator:
+    """Copy what is converted: the found model of a search, with a text that stands for missing cells.
+
+    ONNX has no missing text. Imputers and encoders that learned one are told the stand-in instead.
+    """
+    model = copy.deepcopy(estimator)
+    while hasattr(model, "best_estimator_"):
+        model = model.best_estimator_
+    for part in parts(model):
+        statistics = getattr(part, "statistics_", None)
+        if statistics is not None and np.asarray(statistics).dtype == np.object_:
+            part.missing_values = MISSING_TEXT
+        levels = getattr(part, "categories_", None)
+        if levels is not None:
+            part.categories_ = [_with_stand_in(np.asarray(values)) for values in levels]
+    return model
+
+
+def _with_stand_in(levels: np.typing.NDArray[Any]) -> np.typing.NDArray[Any]:
+    """Replace None or NaN among the levels of a text column; numbers stay as they are."""
+    cells = levels.tolist()
+    if not any(isinstance(cell, str) for cell in cells):
+        return levels
+    words = np.empty(len(cells), dtype=np.object_)
+    words[:] = [MISSING_TEXT if cell is None or cell != cell else cell for cell in cells]  # noqa: PLR0124 - NaN
+    return words
+
+
+@contextmanager
+def _plain_attributes() -> Iterator[None]:
+    """Give protobuf plain integers: skl2onnx 1.20 hands numpy booleans on, which onnx 1.23 refuses."""
+    original = _container.make_node
+
+    def make_node(*positional: object, **named: object) -> object:
+        return original(*positional, **{name: _plain(value) for name, value in named.items()})
+
+    _container.make_node = make_node
+    try:
+        yield
+    finally:
+        _container.make_node = original
+
+
+def _plain(value: object) -> object:
+    """Turn numpy booleans and integers into Python's integers."""
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biu":
+        return np.asarray(value).astype(np.int64).tolist()
+    if isinstance(value, list | tuple) and value and all(isinstance(item, bool | np.bool_ | np.integer) for item in value):
+        return [int(item) for item in value]
+    return value

@@ -1,0 +1,104 @@
+"""Changes to converted graphs that onnxruntime needs, and that leave their meaning as it is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+__all__ = ["mend"]
+
+_NAN: Final = float("nan")
+
+
+def mend(proto: onnx.ModelProto, missing_text: str, *, rounds_trees: bool) -> onnx.ModelProto:
+    """Mend what the converter writes and onnxruntime cannot run, or runs differently.
+
+    Imputers of doubles become a choice by IsNaN, since onnxruntime has none. Ordinal codes of missing
+    text become NaN, as scikit-learn gives them. Outputs of tree ensembles are declared as the floats
+    that they are, also for double inputs; with ``rounds_trees`` doubles are rounded to float32 before
+    they reach a tree, as scikit-learn's own trees (not the histogram ones) do.
+
+    Raises
+    ------
+    Nothing
+    """
+    doubles = {item.name for item in proto.graph.input if item.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE}
+    nodes: list[onnx.NodeProto] = []
+    has_gaps = any(missing_text.encode() in _keys(node) for node in proto.graph.node)
+    for node in proto.graph.node:
+        if node.op_type == "Imputer" and doubles:
+            nodes += _choice_by_nan(proto, node)
+        elif node.op_type == "LabelEncoder" and has_gaps:
+            nodes.append(_with_float_codes(node, missing_text))
+        elif node.op_type.startswith("TreeEnsemble") and doubles and rounds_trees:
+            nodes += _rounded(node)
+        else:
+            nodes.append(node)
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    if doubles:
+        _declare_floats(proto)
+    return proto
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, onnx.AttributeProto]:
+    """Return a node's attributes by name."""
+    return {attribute.name: attribute for attribute in node.attribute}
+
+
+def _choice_by_nan(proto: onnx.ModelProto, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Write an imputer of missing numbers as IsNaN, Where."""
+    found = _attributes(node)
+    replaced = found["replaced_value_float"].f if "replaced_value_float" in found else _NAN
+    if "imputed_value_floats" not in found or replaced == replaced:  # noqa: PLR0124 - NaN
+        return [node]
+    values, name = np.array([found["imputed_value_floats"].floats], dtype=np.float64), node.output[0]
+    proto.graph.initializer.append(numpy_helper.from_array(values, f"{name}_imputed"))
+    return [
+        helper.make_node("IsNaN", [node.input[0]], [f"{name}_is_missing"]),
+        helper.make_node("Where", [f"{name}_is_missing", f"{name}_imputed", node.input[0]], [name]),
+    ]
+
+
+def _keys(node: onnx.NodeProto) -> list[bytes]:
+    """Return the text keys of a label encoder."""
+    return [key for attribute in node.attribute if attribute.name == "keys_strings" for key in attribute.strings]
+
+
+def _with_float_codes(node: onnx.NodeProto, missing_text: str) -> onnx.NodeProto:
+    """Give text codes as floats, NaN for the stand-in of missing text."""
+    found, keys = _attributes(node), [key.decode() for key in _keys(node)]
+    if not keys or "values_int64s" not in found:
+        return node
+    codes = found["values_int64s"].ints
+    return helper.make_node(
+        "LabelEncoder",
+        list(node.input),
+        list(node.output),
+        domain=node.domain,
+        keys_strings=keys,
+        values_floats=[_NAN if key == missing_text else float(code) for key, code in zip(keys, codes, strict=True)],
+        default_float=float(found["default_int64"].i) if "default_int64" in found else -1.0,
+    )
+
+
+def _rounded(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Round a tree ensemble's input to float32."""
+    single, double = f"{node.output[0]}_single", f"{node.output[0]}_double"
+    casts = [
+        helper.make_node("Cast", [node.input[0]], [single], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Cast", [single], [double], to=onnx.TensorProto.DOUBLE),
+    ]
+    node.input[0] = double
+    return [*casts, node]
+
+
+def _declare_floats(proto: onnx.ModelProto) -> None:
+    """Declare double outputs of tree ensembles as float."""
+    trees = {name for node in proto.graph.node if node.op_type.startswith("TreeEnsemble") for name in node.output}
+    for output in proto.graph.output:
+        if output.name in trees and output.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE:
+            output.type.tensor_type.elem_type = onnx.TensorProto.FLOAT

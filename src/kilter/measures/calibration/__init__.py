@@ -1,0 +1,1 @@
+"""Whether stated probabilities are the observed frequencies."""

@@ -1,0 +1,1 @@
+"""How well a model answers, one file per metric, named as in scikit-learn."""

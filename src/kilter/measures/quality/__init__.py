@@ -1,0 +1,1 @@
+"""Whether the data and the runtime are fit for use."""

@@ -1,0 +1,1 @@
+"""The same metrics, part by part of the data."""

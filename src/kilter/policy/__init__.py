@@ -1,0 +1,1 @@
+"""Pure decisions: readings in, verdicts and transitions out."""

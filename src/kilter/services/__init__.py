@@ -1,0 +1,1 @@
+"""The verbs of kilter: ports in, records out."""

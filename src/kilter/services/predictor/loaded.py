@@ -1,0 +1,177 @@
+"""The route table in force with its loaded versions, and how the next one takes over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kilter.errors import NotFound, NotReady, WorldMoved
+from kilter.services.predictor.snapshot import Snapshot, build, variants_of
+from kilter.services.predictor.variant import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kilter.contracts.blob import BlobStore
+    from kilter.contracts.format import ModelFormat
+    from kilter.contracts.ids import Digest
+    from kilter.contracts.journal import Journal
+    from kilter.contracts.route import Route, RouteTable, RouteVariant
+    from kilter.services.predictor.variant import Variant
+
+__all__ = ["LoadedRoutes"]
+
+
+class LoadedRoutes:
+    """Versions in memory, by the routes that want them.
+
+    Guarantees: ``prepare`` may run on another thread, one call at a time and not during ``commit``;
+    readers see the old table or the new one. A version that is loaded is not loaded again.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        blobs: BlobStore,
+        materialise: Callable[[Digest, str], str],
+        formats: Callable[[str], ModelFormat],
+    ) -> None:
+        self._journal = journal
+        self._blobs = blobs
+        self._materialise = materialise
+        self._formats = formats
+        self._snapshot = Snapshot()
+        self._prepared: Snapshot | None = None
+        self._described: set[str] = set()
+
+    @property
+    def generation(self) -> int:
+        """Generation of the table in force; 0 before the first."""
+        return self._snapshot.generation
+
+    @property
+    def prepared(self) -> int:
+        """Generation of the table that is prepared; 0 if none waits."""
+        return 0 if self._prepared is None else self._prepared.generation
+
+    def deployments(self) -> tuple[str, ...]:
+        """Return the names of the deployments served, in order."""
+        return tuple(sorted(self._snapshot.routes))
+
+    def route(self, deployment: str) -> Route:
+        """Return the route of a deployment.
+
+        Raises
+        ------
+        NotFound
+            If no such deployment is served.
+        NotReady
+            If no table is in force yet.
+        """
+        route = self._snapshot.routes.get(deployment)
+        if route is not None:
+            return route
+        if self.generation == 0:
+            message = "no route table is in force yet"
+            raise NotReady(message, hint="deploy a model with `kilter apply`, or wait until it is loaded")
+        names = ", ".join(f"`{name}`" for name in self.deployments()[:10])
+        message = f"there is no deployment `{deployment[:80]}`"
+        raise NotFound(message, hint=f"use one of {names}" if names else "deploy a model with `kilter apply`")
+
+    def variant(self, deployment: str, version: int | None = None) -> Variant:
+        """Return the loaded version by number, or the champion, whose signature requests follow.
+
+        Raises
+        ------
+        NotFound
+            If there is no such deployment, or the version is not loaded.
+        NotReady
+            If no table is in force yet.
+        """
+        route = self.route(deployment)
+        number = route.champion.version if version is None else version
+        variant = self._snapshot.variants.get((deployment, number))
+        if variant is None:
+            loaded = ", ".join(f"`{known}`" for known in self.versions(deployment))
+            message = f"version {version} of `{deployment}` is not loaded"
+            raise NotFound(message, hint=f"use one of {loaded}, or leave the version out")
+        return variant
+
+    def versions(self, deployment: str) -> tuple[int, ...]:
+        """Return the numbers of a deployment's loaded versions, in order.
+
+        Raises
+        ------
+        NotFound
+            If there is no such deployment.
+        NotReady
+            If no table is in force yet.
+        """
+        return tuple(sorted({variant.version for variant in variants_of(self.route(deployment))}))
+
+    def prepare(self, table: RouteTable) -> None:
+        """Load what a table needs and what is not loaded yet, replay golden rows and warm up.
+
+        Raises
+        ------
+        WorldMoved
+            If the table is not newer than the one in force.
+        NotFound
+            If a manifest or file is missing.
+        ChecksumMismatch
+            If stored bytes are damaged, or a version no longer repeats its golden rows.
+        FormatError
+            If a model cannot be loaded.
+        ModelFailed
+            If a model fails while it is warmed up.
+        SchemaMismatch
+            If a challenger or shadow needs a column that the champion does not take.
+        """
+        current, waiting = self._snapshot, self._prepared
+        if table.generation <= current.generation:
+            message = f"generation {table.generation} is not newer than {current.generation}, which is in force"
+            raise WorldMoved(message, hint="propose the next generation")
+        known = current.by_digest() | ({} if waiting is None else waiting.by_digest())
+        before = set(known)
+
+        def obtain(wanted: RouteVariant) -> Variant:
+            loaded = known.get(wanted.digest)
+            if loaded is None:
+                loaded = load(wanted, blobs=self._blobs, materialise=self._materialise, formats=self._formats)
+                known[wanted.digest] = loaded
+            if loaded.number != wanted.version:  # the same bytes under another number: one model, two names
+                loaded = replace(loaded, number=wanted.version, name=str(wanted.version))
+            return loaded
+
+        try:
+            built = build(table, obtain)
+        except BaseException:
+            for digest in known.keys() - before:
+                known[digest].model.close()
+            raise
+        self._prepared = built
+        for digest in known.keys() - built.by_digest().keys() - current.by_digest().keys():
+            known[digest].model.close()
+
+    def commit(self, generation: int) -> None:
+        """Put the prepared table in force; versions that no route keeps are let go.
+
+        Raises
+        ------
+        WorldMoved
+            If this generation is not the one prepared.
+        JournalUnavailable
+            If the log cannot take the names of the new columns; the old table stays.
+        """
+        prepared = self._prepared
+        if prepared is None or prepared.generation != generation:
+            message = f"generation {generation} is not prepared"
+            raise WorldMoved(message, hint="prepare it first")
+        old, new = self._snapshot.by_digest(), prepared.by_digest()
+        for digest in sorted(new.keys() - self._described):
+            self._journal.describe(new[digest].schema)
+            self._described.add(digest)
+        self._snapshot, self._prepared = prepared, None
+        for digest in old.keys() - new.keys():
+            old[digest].model.close()

@@ -1,0 +1,1 @@
+"""Drivers of the storage ports, one per file."""

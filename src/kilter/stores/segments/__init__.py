@@ -1,0 +1,6 @@
+"""The prediction log as append-only segment files: the writing side, the reading side."""
+
+from kilter.stores.segments.folder import SegmentFolder
+from kilter.stores.segments.log import Disk, OsDisk, SegmentLog
+
+__all__ = ["Disk", "OsDisk", "SegmentFolder", "SegmentLog"]

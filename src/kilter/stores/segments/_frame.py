@@ -1,0 +1,321 @@
+"""Bytes of a segment: its header, its frames, and the walk that tells whole frames from damage."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+import numpy as np
+
+from kilter.contracts.prediction import (
+    Arm,
+    EventRecord,
+    FeedbackRecord,
+    LogRecord,
+    PredictionRecord,
+    RecordKind,
+    SchemaRecord,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "FRAME_HEAD",
+    "HEADER_BYTES",
+    "MAX_FRAME_BYTES",
+    "Codec",
+    "Header",
+    "Span",
+    "Walk",
+    "decode_header",
+    "encode_header",
+    "frame",
+    "frame_at",
+    "seal_frame",
+    "walk",
+]
+
+HEADER_BYTES = 64
+FRAME_HEAD = struct.Struct("<II")  # length of the payload, crc32 of the length and the payload
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+FORMAT_VERSION = 1
+
+_HEADER = struct.Struct("<8sHHI16sQII8sI")  # without the last four bytes, its crc32
+_CRC = struct.Struct("<I")
+_LENGTH = struct.Struct("<I")
+_SEAL = struct.Struct("<BQQQQ")  # kind, records, bytes before, least and greatest ts_ns
+_MAGIC = b"KILTSEG1"
+_RECORD_SCHEMA = 1
+_KINDS = tuple(int(kind) for kind in RecordKind)
+
+Span: TypeAlias = tuple[int, int]
+"""Start and end of a frame's payload in the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """The first 64 bytes. ``version`` and ``flags`` are judged by the reader, not here."""
+
+    segment_id: bytes
+    created_ns: int
+    slot: int
+    pid: int
+    node: bytes
+    version: int = FORMAT_VERSION
+    flags: int = 0
+
+
+def encode_header(header: Header) -> bytes:
+    """Return the 64 bytes of a header."""
+    body = _HEADER.pack(
+        *(_MAGIC, header.version, header.flags, _RECORD_SCHEMA, header.segment_id),
+        *(header.created_ns, header.slot, header.pid, header.node, 0),
+    )
+    return body + _CRC.pack(zlib.crc32(body))
+
+
+def decode_header(data: bytes) -> Header | None:
+    """Return the header, or None if it is short, foreign or damaged."""
+    if len(data) < HEADER_BYTES:
+        return None
+    body = data[: _HEADER.size]
+    magic, version, flags, _, segment_id, created_ns, slot, pid, node, _ = _HEADER.unpack(body)
+    if magic != _MAGIC or _CRC.unpack_from(data, _HEADER.size)[0] != zlib.crc32(body):
+        return None
+    return Header(
+        segment_id=segment_id,
+        created_ns=created_ns,
+        slot=slot,
+        pid=pid,
+        node=node,
+        version=version,
+        flags=flags,
+    )
+
+
+def frame(payload: bytes) -> bytes:
+    """Return the bytes of one frame."""
+    length = len(payload)
+    return FRAME_HEAD.pack(length, zlib.crc32(payload, zlib.crc32(_LENGTH.pack(length)))) + payload
+
+
+def seal_frame(*, records: int, offset: int, min_ts_ns: int, max_ts_ns: int) -> bytes:
+    """Return the frame that ends a segment."""
+    return frame(_SEAL.pack(RecordKind.SEAL, records, offset, min_ts_ns, max_ts_ns))
+
+
+# ── Walk ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """What a segment file holds: whole frames, gaps between them, and what is left at the end.
+
+    ``end`` is the first byte after the last whole frame; ``gap_bytes`` counts damage before it.
+    """
+
+    spans: tuple[Span, ...]
+    end: int
+    size: int
+    gap_bytes: int
+    is_sealed: bool
+    records: int
+    min_ts_ns: int
+    max_ts_ns: int
+
+    @property
+    def tail_bytes(self) -> int:
+        """Bytes after the last whole frame."""
+        return self.size - self.end
+
+
+def walk(data: bytes) -> Walk:
+    """Find the whole frames of a segment, over any damage."""
+    spans: list[Span] = []
+    times: list[int] = []
+    position, end, gap_bytes, is_sealed = HEADER_BYTES, HEADER_BYTES, 0, False
+    view = memoryview(data)
+    codec = Codec()
+    while position < len(data) and not is_sealed:
+        span = frame_at(view, position)
+        stamps = () if span is None else codec.stamps(view[span[0] : span[1]])
+        if span is None or stamps is None:
+            position = _next_frame(view, position + 1)
+            continue
+        gap_bytes += position - end
+        position = end = span[1]
+        spans.append(span)
+        times += stamps
+        is_sealed = data[span[0]] == RecordKind.SEAL
+    if is_sealed:  # whole frames cut out or put in leave no gap, but move the seal
+        start = spans[-1][0]
+        gap_bytes = max(gap_bytes, abs(_SEAL.unpack_from(data, start)[2] - (start - FRAME_HEAD.size)))
+    return Walk(
+        spans=tuple(spans),
+        end=end,
+        size=len(data),
+        gap_bytes=gap_bytes,
+        is_sealed=is_sealed,
+        records=len(times),
+        min_ts_ns=min(times, default=0),
+        max_ts_ns=max(times, default=0),
+    )
+
+
+def frame_at(view: memoryview, position: int) -> Span | None:
+    """Return the payload's span if a whole frame stands here."""
+    start = position + FRAME_HEAD.size
+    if start >= len(view):
+        return None
+    length, crc = FRAME_HEAD.unpack_from(view, position)
+    end = start + length
+    if not 1 <= length <= MAX_FRAME_BYTES or end > len(view):
+        return None
+    if zlib.crc32(view[start:end], zlib.crc32(view[position : position + 4])) != crc:
+        return None
+    return start, end
+
+
+def _next_frame(view: memoryview, position: int) -> int:
+    """Return the first offset from here where a whole frame stands, or the end.
+
+    Every offset is tried; those whose length or kind cannot be are sorted out by columns first.
+    """
+    step = 1 << 20
+    while position < len(view) - FRAME_HEAD.size:
+        last = min(position + step, len(view) - FRAME_HEAD.size)
+        byte = np.frombuffer(view[position : last + FRAME_HEAD.size], dtype=np.uint8).astype(np.int64)
+        n = last - position
+        length = byte[:n] | byte[1 : n + 1] << 8 | byte[2 : n + 2] << 16 | byte[3 : n + 3] << 24
+        kind = byte[FRAME_HEAD.size : FRAME_HEAD.size + n]
+        room = len(view) - FRAME_HEAD.size - np.arange(position, last)
+        fits = (length >= 1) & (length <= np.minimum(room, MAX_FRAME_BYTES)) & np.isin(kind, _KINDS)
+        for offset in np.flatnonzero(fits):
+            if frame_at(view, position + int(offset)) is not None:
+                return position + int(offset)
+        position = last
+    return len(view)
+
+
+# ── Records ──────────────────────────────────────────────────────────────────────────────────────
+# Arrays in the order of the contracts' fields. Fields are only ever appended; a reader ignores what it does
+# not know at the end and takes the default of what is not there yet.
+
+
+class _Prediction(msgspec.Struct, array_like=True, frozen=True):
+    prediction_id: str
+    ts_ns: int
+    deployment: str
+    version: int
+    digest: str
+    generation: int
+    arm: Arm
+    propensity: float
+    face: str
+    rows: int
+    numeric: bytes
+    text: tuple[str | None, ...]
+    raw: bytes
+    outputs: bytes
+    threshold: float
+    key: int
+    entity_id: str | None = None
+    compute_us: int = 0
+    total_us: int = 0
+    flags: int = 0
+    request_id: str = ""
+    parent_id: str = ""
+    rollout_id: str = ""
+    error_code: str = ""
+
+
+class _Feedback(msgspec.Struct, array_like=True, frozen=True):
+    feedback_id: str
+    ts_ns: int
+    deployment: str
+    label: str
+    observed_ns: int
+    prediction_id: str = ""
+    entity_id: str = ""
+    name: str = ""
+    source: str = ""
+    weight: float = 1.0
+
+
+class _Event(msgspec.Struct, array_like=True, frozen=True):
+    ts_ns: int
+    name: str
+    detail: str
+    deployment: str = ""
+
+
+class _Schema(msgspec.Struct, array_like=True, frozen=True):
+    digest: str
+    numeric: tuple[str, ...]
+    text: tuple[str, ...]
+    classes: tuple[str, ...]
+    target: str
+
+
+_SHAPES: dict[RecordKind, tuple[type[LogRecord], type[msgspec.Struct]]] = {
+    RecordKind.PREDICTION: (PredictionRecord, _Prediction),
+    RecordKind.SHADOW: (PredictionRecord, _Prediction),
+    RecordKind.FAILURE: (PredictionRecord, _Prediction),
+    RecordKind.FEEDBACK: (FeedbackRecord, _Feedback),
+    RecordKind.EVENT: (EventRecord, _Event),
+    RecordKind.SCHEMA: (SchemaRecord, _Schema),
+}
+
+
+class Codec:
+    """Turns records into payloads and back."""
+
+    def __init__(self) -> None:
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decoders = {int(kind): msgspec.msgpack.Decoder(shape) for kind, (_, shape) in _SHAPES.items()}
+        self._names = {int(kind): shape.__struct_fields__ for kind, (_, shape) in _SHAPES.items()}
+        self._values: dict[int, Callable[[LogRecord], tuple[object, ...]]] = {
+            kind: attrgetter(*names) for kind, names in self._names.items()
+        }
+        self._prefix = {int(kind): bytes((kind,)) for kind in _SHAPES}
+        self._kinds = {
+            FeedbackRecord: int(RecordKind.FEEDBACK),
+            EventRecord: int(RecordKind.EVENT),
+            SchemaRecord: int(RecordKind.SCHEMA),
+        }
+
+    def encode(self, record: LogRecord) -> bytes:
+        """Return a record's payload: its kind, then its fields."""
+        kind = record.kind if isinstance(record, PredictionRecord) else self._kinds[type(record)]
+        return self._prefix[kind] + self._encode(self._values[kind](record))
+
+    def decode(self, payload: memoryview) -> LogRecord | None:
+        """Return a payload's record, None for a seal or a kind of a later release.
+
+        Raises ValueError (msgspec's) if the fields are not those of the kind.
+        """
+        kind = payload[0]
+        decoder = self._decoders.get(kind)
+        if decoder is None:
+            return None
+        body = decoder.decode(payload[1:])
+        values = {name: getattr(body, name) for name in self._names[kind]}
+        made, _ = _SHAPES[RecordKind(kind)]
+        return made(kind=RecordKind(kind), **values) if made is PredictionRecord else made(**values)
+
+    def stamps(self, payload: memoryview) -> tuple[int, ...] | None:
+        """Return a record's time, nothing for a frame that is no record, None for one that cannot be read."""
+        decoder = self._decoders.get(payload[0])
+        if decoder is None:
+            is_seal = payload[0] == RecordKind.SEAL
+            return None if is_seal and len(payload) != _SEAL.size else ()
+        try:
+            body = decoder.decode(payload[1:])
+        except ValueError:
+            return None
+        return (body.ts_ns,) if isinstance(body, (_Prediction, _Feedback, _Event)) else ()

@@ -1,0 +1,1 @@
+"""Conformance kits and fakes, for kilter and for third-party plug-ins."""

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kilter.contracts.prediction import EventRecord, SchemaRecord
+from kilter.errors import JournalUnavailable, TooLarge
+from kilter.stores.segments import SegmentFolder, SegmentLog, _frame
+from kilter.testing.log import prediction, read_all, schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_log(folder: Path, *, roll_bytes: int = 1 << 26) -> SegmentLog:
+    ticks = count(1_000_000_000)
+    return SegmentLog(folder, slot=3, clock_ns=lambda: next(ticks), roll_bytes=roll_bytes)
+
+
+def test_frames_hold_the_fields_of_the_contracts_in_their_order() -> None:
+    for made, shape in _frame._SHAPES.values():  # noqa: SLF001 - guards the private shapes
+        names = tuple(field.name for field in fields(made) if field.name != "kind")
+        assert shape.__struct_fields__ == names
+
+
+def test_a_segment_rolls_at_its_size_and_tells_the_schema_again(tmp_path: Path) -> None:
+    log = open_log(tmp_path, roll_bytes=1_000)
+    log.describe(schema())
+    for i in range(20):
+        log.append((prediction(i),))
+    log.close()
+    store = SegmentFolder(tmp_path)
+    segments = store.sealed()
+    assert len(segments) > 3
+    assert all(isinstance(next(iter(store.records(segment))), SchemaRecord) for segment in segments)
+    assert read_all(store) == [prediction(i) for i in range(20)]
+
+
+def test_the_file_has_the_documented_header_and_frames(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    log.append((EventRecord(ts_ns=5, name="swap", detail="d"),))
+    info = log.seal()
+    assert info is not None
+    (path,) = tmp_path.glob("w3-*.seg")
+    data = path.read_bytes()
+    assert data[:8] == b"KILTSEG1"
+    assert path.stat().st_mode & 0o777 == 0o600
+    header = _frame.decode_header(data)
+    assert header is not None
+    assert (header.slot, header.version, header.flags) == (3, 1, 0)
+    assert info.digest == ""
+    assert (info.size_bytes, info.records) == (len(data), 1)
+
+
+def test_a_record_that_cannot_be_encoded_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    with pytest.raises(JournalUnavailable):
+        log.append((replace(prediction(1), key=2**70),))
+    log.append((prediction(2),))
+    log.close()
+    assert read_all(SegmentFolder(tmp_path)) == [prediction(2)]
+
+
+def test_a_record_above_64_mib_is_refused(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    with pytest.raises(TooLarge):
+        log.append((replace(prediction(1), numeric=bytes(65 * 1024 * 1024)),))
+    log.close()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_that_says_where(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("a file")
+    with pytest.raises(JournalUnavailable) as caught:
+        open_log(tmp_path / "log").append((prediction(1),))
+    assert caught.value.where == str(tmp_path / "log")
+    assert caught.value.hint
