@@ -47,14 +47,17 @@ def main() -> int:
         settings = Path(folder) / "settings.json"
         transfer.write(Settings(project=ProjectSettings(home=str(home), folder=folder)), settings)
         body = json.dumps({"rows": [published.row]}).encode()
-        results = _measure(settings, body, given.rounds, given.seconds)
-        results["log_bytes"] = sum(path.stat().st_size for path in (home / "log").iterdir())
-    _show(results)
-    failures = sum(int(entry["failures"]) for entry in results["rounds"])
-    return 0 if results["predict_64"]["per_second"] >= given.floor and not failures else 1
+        rounds = _measure(settings, body, given.rounds, given.seconds)
+    medians = {
+        name: {key: statistics.median(entry[key] for entry in entries) for key in ("per_second", "p50_ms", "p99_ms")}
+        for name, entries in rounds.items()
+    }
+    _show(medians, rounds)
+    failures = sum(entry["failures"] for entries in rounds.values() for entry in entries)
+    return 0 if medians["predict_64"]["per_second"] >= given.floor and not failures else 1
 
 
-def _measure(settings: Path, body: bytes, rounds: int, seconds: float) -> dict:
+def _measure(settings: Path, body: bytes, rounds: int, seconds: float) -> dict[str, list[dict[str, float]]]:
     """Start the server, load it in turns, end it."""
     (socket_,) = listen("127.0.0.1", 0, count=1)
     port = socket_.getsockname()[1]
@@ -63,26 +66,16 @@ def _measure(settings: Path, body: bytes, rounds: int, seconds: float) -> dict:
     server = subprocess.Popen(argv, pass_fds=(socket_.fileno(),), env=pinned_environment())  # noqa: S603 - ourselves
     try:
         _await_ready(port)
-        taken = []
-        for number in range(rounds):
+        taken: dict[str, list[dict[str, float]]] = {}
+        for _ in range(rounds):
             for connections in (64, 1):
-                for path in (f"/predict/{DEPLOYMENT}", "/noop"):
-                    taken.append(
-                        {"round": number, "path": path, "connections": connections}
-                        | _load(port, path, body, connections, seconds)
-                    )
+                for name, path in (("predict", f"/predict/{DEPLOYMENT}"), ("noop", "/noop")):
+                    loaded = _load(port, path, body, connections, seconds)
+                    taken.setdefault(f"{name}_{connections}", []).append(loaded)
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(30)
-    results: dict = {"rounds": taken, "machine": _machine(), "body_bytes": len(body)}
-    for name, path in (("predict", f"/predict/{DEPLOYMENT}"), ("noop", "/noop")):
-        for connections in (64, 1):
-            mine = [entry for entry in taken if (entry["path"], entry["connections"]) == (path, connections)]
-            results[f"{name}_{connections}"] = {
-                key: statistics.median(entry[key] for entry in mine) for key in ("per_second", "p50_ms", "p99_ms")
-            }
-    results["ratio_64"] = results["predict_64"]["per_second"] / results["noop_64"]["per_second"]
-    return results
+    return taken
 
 
 def _await_ready(port: int) -> None:
@@ -112,24 +105,27 @@ def _machine() -> dict[str, str | int | None]:
     model = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.is_file():
-        names = [line.partition(":")[2].strip() for line in information.read_text().splitlines() if "model name" in line]
+        names = [
+            line.partition(":")[2].strip() for line in information.read_text().splitlines() if "model name" in line
+        ]
         model = names[0] if names else model
     versions = {name: version(name) for name in _PACKAGES}
     return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
 
 
-def _show(results: dict) -> None:
+def _show(medians: dict[str, dict[str, float]], rounds: dict[str, list[dict[str, float]]]) -> None:
     """Print the table and the JSON."""
+    machine = _machine()
+    ratio = medians["predict_64"]["per_second"] / medians["noop_64"]["per_second"]
     lines = ["| connections | path | requests/s | p50 ms | p99 ms |", "|---|---|---|---|---|"]
-    for connections in (64, 1):
-        for name in ("predict", "noop"):
-            row = results[f"{name}_{connections}"]
-            figures = f"{row['per_second']:,.0f} | {row['p50_ms']:.2f} | {row['p99_ms']:.2f}"
-            lines.append(f"| {connections} | {name} | {figures} |")
-    machine = results["machine"]
-    lines.append(f"\npredict / noop at 64 connections: {results['ratio_64']:.2f} "
-                 f"({machine['cpu']}, {machine['cores']} cores, Python {machine['python']}; the load shares the cores)")
-    sys.stdout.write("\n".join(lines) + "\n" + json.dumps(results) + "\n")
+    for key, row in medians.items():
+        name, _, connections = key.partition("_")
+        figures = f"{row['per_second']:,.0f} | {row['p50_ms']:.2f} | {row['p99_ms']:.2f}"
+        lines.append(f"| {connections} | {name} | {figures} |")
+    place = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
+    lines.append(f"\npredict / noop at 64 connections: {ratio:.2f} ({place}; the load shares the cores)")
+    document = {"medians": medians, "ratio_64": ratio, "rounds": rounds, "machine": machine}
+    sys.stdout.write("\n".join(lines) + "\n" + json.dumps(document) + "\n")
 
 
 if __name__ == "__main__":

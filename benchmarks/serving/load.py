@@ -48,7 +48,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = b""
         self._ask()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         """Count an end that was not ours."""
         self.failures += self.is_open
 

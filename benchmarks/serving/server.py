@@ -26,6 +26,10 @@ class _WithNoop:
         self._body = b'{"noop":"' + b"x" * 230 + b'"}'
         self._headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(self._body))]
 
+    def end_slow(self) -> None:
+        """As the application."""
+        self._app.end_slow()
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
         """Answer, or let the application answer."""
         if scope.get("path") != "/noop":

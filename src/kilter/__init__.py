@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilter.contracts.version import VERSION as __version__
+from kilter.contracts.version import VERSION
 
 if TYPE_CHECKING:
-    from kilter.faces.sdk import Project, open
+    from kilter.faces.sdk import Project, open  # noqa: A004 - `kilter.open` is the word that users look for
 
 __all__ = ["Project", "__version__", "open"]
+
+__version__ = VERSION
 
 
 def __getattr__(name: str) -> object:

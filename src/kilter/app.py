@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilter.plugins import members
 from kilter.control.lease import Fence
 from kilter.engines.dataplane import DataPlane
 from kilter.engines.exec_python import PythonExecutor
@@ -19,14 +18,20 @@ from kilter.engines.sandbox import SandboxImporter
 from kilter.errors import StoreError
 from kilter.measures.profile import codec, reference
 from kilter.plane import Home, clock, model_formats
+from kilter.plugins import members
+from kilter.services.admission import GatedAdmission
 from kilter.services.collector import Collector
+from kilter.services.conductor import Conductor
 from kilter.services.deployer import Deployer
 from kilter.services.evaluator import Evaluator
 from kilter.services.governance import Governance
 from kilter.services.monitor import Monitor
+from kilter.services.publisher import Publisher
+from kilter.services.recalibrator import Recalibrator
 from kilter.services.registry import Registry
 from kilter.services.retrainer import Retrainer
 from kilter.services.scorer import ModelScorer
+from kilter.services.trainer import Trainer
 from kilter.stores import sqlite
 from kilter.stores.board import Board
 from kilter.stores.clock import SystemClock, UuidSource
@@ -172,26 +177,56 @@ class App:
         )
 
     @cached_property
+    def conductor(self) -> Conductor:
+        """What moves rollouts and publishes route tables."""
+        publisher = Publisher(metadata=self.metadata, routes=self.routes, board=self.board, versions=self.registry)
+        return Conductor(
+            metadata=self.metadata,
+            routes=self.routes,
+            publisher=publisher,
+            table=self.table,
+            versions=self.registry,
+            auditor=self.governance,
+            ids=self.ids,
+        )
+
+    @cached_property
+    def admission(self) -> GatedAdmission:
+        """Who is let into service."""
+        return GatedAdmission(
+            metadata=self.metadata,
+            routes=self.routes,
+            versions=self.registry,
+            gates=self.evaluator,
+            auditor=self.governance,
+            clock=self.clock,
+        )
+
+    @cached_property
     def deployer(self) -> Deployer:
         """Rollouts and rollbacks."""
         return Deployer(
             metadata=self.metadata,
             routes=self.routes,
-            board=self.board,
-            table=self.table,
             versions=self.registry,
-            gates=self.evaluator,
+            admission=self.admission,
+            driver=self.conductor,
             auditor=self.governance,
             clock=self.clock,
             ids=self.ids,
         )
 
     @cached_property
-    def retrainer(self) -> Retrainer:
-        """Recalibration and retraining."""
-        return Retrainer(
+    def recalibrator(self) -> Recalibrator:
+        """Corrections of a model's probabilities."""
+        return Recalibrator(metadata=self.metadata, table=self.table, versions=self.registry, rollouts=self.deployer)
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """Retraining in a process of its own."""
+        self.home.folder("tmp")
+        return Trainer(
             metadata=self.metadata,
-            blobs=self.blobs,
             table=self.table,
             tables=self.tables,
             versions=self.registry,
@@ -200,10 +235,22 @@ class App:
             executor=PythonExecutor(folder=self.home.folder("jobs")),
             rollouts=self.deployer,
             auditor=self.governance,
-            clock=self.clock,
-            ids=self.ids,
             home=str(self.home.path),
             python_path=self.settings.project.folder,
+        )
+
+    @cached_property
+    def retrainer(self) -> Retrainer:
+        """What answers alerts with a repair."""
+        return Retrainer(
+            metadata=self.metadata,
+            blobs=self.blobs,
+            versions=self.registry,
+            recalibration=self.recalibrator,
+            training=self.trainer,
+            auditor=self.governance,
+            clock=self.clock,
+            ids=self.ids,
         )
 
     @cached_property

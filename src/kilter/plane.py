@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilter.plugins import load
 from kilter.contracts.clock import Clock
 from kilter.contracts.journal import JournalUpkeep
 from kilter.engines.workers import WorkerPool
 from kilter.errors import StoreError
+from kilter.plugins import load
 from kilter.services.feedback import FeedbackIntake
 from kilter.services.journal import Journal
 from kilter.services.predictor import Predictor
@@ -178,7 +178,7 @@ def model_formats() -> Callable[[str], ModelFormat]:
         driver = load("formats", name)
         if driver.FORMAT.runs_code:
             return workers
-        return driver  # type: ignore[return-value] # a format's module is its driver
+        return driver  # a format's module is its driver
 
     return find
 

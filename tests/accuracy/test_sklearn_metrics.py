@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,7 +23,10 @@ from kilter.measures.performance import (
     root_mean_squared_error,
 )
 
-CASES = 200
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CASES = 100
 CLOSE = pytest.approx
 
 
@@ -69,7 +73,7 @@ def test_decisions() -> None:
         every = np.arange(k).astype(float)
         labels = np.concatenate((every, rng.integers(0, k, n))).astype(float)
         called = np.concatenate((every, rng.integers(0, k, n))).astype(float)
-        pairs = [
+        pairs: list[tuple[Callable[..., float], Callable[..., float]]] = [
             (accuracy_score.accuracy_score, theirs.accuracy_score),
             (balanced_accuracy_score.balanced_accuracy_score, theirs.balanced_accuracy_score),
         ]
@@ -81,8 +85,8 @@ def test_decisions() -> None:
             pairs.append((partial(ours, classes=k), partial(reference, average="macro")))
             if k == 2:
                 pairs.append((ours, reference))
-        for ours, reference in pairs:
-            assert ours(labels, called) == CLOSE(reference(labels, called), abs=1e-10)
+        for one, other in pairs:
+            assert one(labels, called) == CLOSE(other(labels, called), abs=1e-10)
 
 
 def test_errors_of_numbers() -> None:

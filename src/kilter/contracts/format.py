@@ -9,7 +9,7 @@ from kilter.contracts.batch import Batch, Scores
 from kilter.contracts.ids import Digest
 from kilter.contracts.signature import Signature
 
-__all__ = ["FormatSpec", "Importer", "LoadedModel", "ModelFormat", "Imported"]
+__all__ = ["FormatSpec", "Imported", "Importer", "LoadedModel", "ModelFormat"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ from kilter.errors import EngineError
 
 if TYPE_CHECKING:
     from kilter.demo.project import Project
-    from kilter.engines.dataplane import DataPlane
+    from kilter.demo.watch import Watch
+from kilter.engines.dataplane import DataPlane
 
 __all__ = ["Running", "command"]
 
@@ -31,7 +32,7 @@ def command(project: Project, *words: str, accept: tuple[int, ...] = (0,)) -> tu
     """
     call = [sys.executable, "-m", "kilter", *words, "--project", str(project.folder)]
     done = subprocess.run(call, capture_output=True, text=True, check=False, env=_environment())  # noqa: S603 - our own words
-    printed = (done.stdout + done.stderr).strip()
+    printed = done.stdout.strip() or done.stderr.strip()
     if done.returncode not in accept:
         msg = f"`kilter {' '.join(words)}` ended with {done.returncode}"
         raise EngineError(msg, why=printed[-400:])
@@ -47,8 +48,8 @@ class Running:
         call = [sys.executable, "-m", "kilter", "up", "--project", str(project.folder)]
         self._child = subprocess.Popen(call, stdout=self._log, stderr=self._log, env=_environment())  # noqa: S603 - our own words
 
-    def wait_ready(self, plane: DataPlane) -> None:
-        """Wait until predictions are answered.
+    def wait_ready(self, plane: DataPlane, watch: Watch) -> None:
+        """Wait until predictions are answered and the control plane is up.
 
         Raises
         ------
@@ -56,7 +57,7 @@ class Running:
             If it ends, or is not ready in time.
         """
         deadline = time.monotonic() + _START_S
-        while not plane.is_ready():
+        while not (plane.is_ready() and watch.is_up()):
             if self._child.poll() is not None or time.monotonic() > deadline:
                 msg = "`kilter up` did not become ready"
                 raise EngineError(msg, why=self.tail(), where=str(self._project.folder))

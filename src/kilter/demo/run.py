@@ -77,7 +77,7 @@ def run(options: Options) -> int:
         say(printed.splitlines()[-1])
         running = Running(project)
         try:
-            running.wait_ready(DataPlane(host="127.0.0.1", port=project.data_port))
+            running.wait_ready(DataPlane(host="127.0.0.1", port=project.data_port), Watch(port=project.port, model=NAME))
             summary = _replay(project, rides, clock, say, options.speed)
             report = write_report(project, summary)
             say("")

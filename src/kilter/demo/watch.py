@@ -43,6 +43,13 @@ class Watch:
                 return dict(answer)
         raise AssertionError
 
+    def is_up(self) -> bool:
+        """Say whether the control plane answers."""
+        try:
+            return bool(self.get("/v1/health"))
+        except NotReady:
+            return False
+
     def status(self) -> dict[str, object]:
         """Return the status of the deployment."""
         return self.get(f"/v1/deployments/{self._model}/status")

@@ -6,31 +6,29 @@ import json
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import TYPE_CHECKING
 
-from kilter.errors import (
-    DeadlineExceeded,
-    InvalidRequest,
-    KilterError,
-    ModelFailed,
-    NotFound,
-    NotReady,
-    Overloaded,
-    TooLarge,
-)
+from kilter import errors
+from kilter.errors import DeadlineExceeded, InvalidRequest, KilterError, NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ["DataPlane"]
 
-_ERRORS: Mapping[int, type[KilterError]] = {
-    400: InvalidRequest,
-    404: NotFound,
-    413: TooLarge,
-    429: Overloaded,
-    500: ModelFailed,
+_BY_CODE: Mapping[str, type[KilterError]] = {
+    kind.code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, KilterError) and "." in kind.code
+}
+_BY_STATUS: Mapping[int, type[KilterError]] = {
+    404: errors.NotFound,
+    408: DeadlineExceeded,
+    413: errors.TooLarge,
+    429: errors.Overloaded,
+    500: errors.ModelFailed,
     503: NotReady,
     504: DeadlineExceeded,
 }
+"""For answers without a code, or with one that this kilter does not know."""
 
 
 class DataPlane:
@@ -116,7 +114,7 @@ class DataPlane:
 
     def _call(self, method: str, path: str, body: object) -> dict[str, object]:
         """Send one request; a broken kept connection is opened once more."""
-        payload = None if body is None else json.dumps(body, allow_nan=False).encode()
+        payload = None if body is None else _encoded(body)
         headers = {"Content-Type": "application/json"} if payload is not None else {}
         is_kept = self._connection is not None
         try:
@@ -158,14 +156,19 @@ class DataPlane:
                 where=where,
                 hint="check with `kilter doctor` which program listens there",
             ) from error
+        if not isinstance(data, dict):
+            data = {}
         if answer.status < 300:
-            return dict(data)
-        kind = _ERRORS.get(answer.status, InvalidRequest)
+            return data
+        code = str(data.get("code") or answer.getheader("kilter-error-code") or "")
+        kind = _BY_CODE.get(code) or _BY_STATUS.get(answer.status, InvalidRequest)
+        field, hint = data.get("field"), data.get("hint")
+        details: dict[str, errors.Detail] = {"status": answer.status, "field": str(field) if field else None}
         raise kind(
-            str(data.get("error", f"status {answer.status}")),
-            where=str(data.get("field") or where),
-            hint=data.get("hint"),
-            details={"status": answer.status, "code": str(data.get("code", ""))},
+            str(data.get("error") or f"the data plane answered with status {answer.status}"),
+            where=str(field) if field else where,
+            hint=str(hint) if hint else None,
+            details=details,
         )
 
     def _unreachable(self, error: BaseException) -> NotReady:
@@ -175,3 +178,23 @@ class DataPlane:
             why=str(error) or type(error).__name__,
             hint="start it with `kilter up`",
         )
+
+
+def _encoded(body: object) -> bytes:
+    """Return the body as JSON; missing numbers are null."""
+    try:
+        return json.dumps(_plain(body), allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        msg = "a value cannot be sent as JSON"
+        raise InvalidRequest(msg, why=str(error), hint="send text, numbers, booleans or nothing") from error
+
+
+def _plain(value: object) -> object:
+    """Return lists and mappings of plain values: numpy's scalars unpacked, NaN as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    unpack = getattr(value, "item", None)
+    plain = unpack() if callable(unpack) else value
+    return None if isinstance(plain, float) and plain != plain else plain  # noqa: PLR0124 - NaN differs from itself

@@ -161,7 +161,7 @@ class PythonExecutor:
         """Return the child's process id if that process is still the same one."""
         try:
             pid, _, started = (self._folder / task_id / "pid").read_text(encoding="utf-8").partition(" ")
-        except FileNotFoundError:
+        except OSError:
             return None
         return int(pid) if started and started == _started_at(int(pid)) else None
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +23,8 @@ from kilter.engines.isolation.wire import raise_fault
 from kilter.errors import EngineError, FormatError, NotFound, UnsafeArtifact
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kilter.contracts.format import FormatSpec, Imported, ReferenceTable
 
 __all__ = ["SandboxImporter"]
@@ -110,8 +111,9 @@ class SandboxImporter:
         spec, data = _spec(path), _bytes(path)
         name = Path(path).name
         if spec.runs_code and not name.lower().endswith(spec.safe_suffixes) and not trust:
+            msg = f"`{name}` is a pickle, and loading a pickle can run code of its author"
             raise UnsafeArtifact(
-                f"`{name}` is a pickle, and loading a pickle can run code of its author",
+                msg,
                 where=path,
                 hint="add `--trust` if you know where it comes from (it is then read in a child process that lets in "
                 "scikit-learn and numpy only), or save it as `.skops` or `.onnx`",
@@ -141,14 +143,14 @@ class SandboxImporter:
                     start_new_session=True,
                 )
         except OSError as error:
-            raise EngineError(
-                f"no child process can be started: {error.strerror}", where=self._python, hint="run `kilter doctor`"
-            ) from error
+            msg = f"no child process can be started: {error.strerror}"
+            raise EngineError(msg, where=self._python, hint="run `kilter doctor`") from error
         try:
             code = child.wait(self._timeout_s)
         except subprocess.TimeoutExpired as error:
+            msg = f"reading `{name}` took longer than {self._timeout_s:g} s and was ended"
             raise FormatError(
-                f"reading `{name}` took longer than {self._timeout_s:g} s and was ended",
+                msg,
                 where=name,
                 hint="use a smaller reference table, or export the model to ONNX and add the `.onnx` file",
             ) from error
@@ -156,8 +158,9 @@ class SandboxImporter:
             _end(child)
         if code != 0:
             lines = log.read_text(errors="replace").strip().splitlines()
+            msg = f"the process that read `{name}` died ({_cause(code)})"
             raise FormatError(
-                f"the process that read `{name}` died ({_cause(code)})",
+                msg,
                 where=name,
                 why=lines[-1][:300] if lines else f"it may have needed more than {self._memory_mib} MiB",
                 hint="check the file; export the model to ONNX and add the `.onnx` file if it is sound",
@@ -172,10 +175,13 @@ def _spec(path: str) -> FormatSpec:
             return spec  # type: ignore[no-any-return] # plug-ins are found by name
     known = ", ".join(f"`{suffix}`" for spec in specs for suffix in spec.suffixes)
     if Path(path).is_dir():
-        raise FormatError(f"`{path}` is a folder, expected a model file", where=path, hint=f"name a file ending in {known}")
+        msg = f"`{path}` is a folder, expected a model file"
+        raise FormatError(msg, where=path, hint=f"name a file ending in {known}")
     if not Path(path).exists():
-        raise NotFound(f"there is no file `{path}`", where=path, hint="check the path, relative to the project's folder")
-    raise FormatError(f"`{Path(path).name}` is no known kind of model file", where=path, hint=f"use one of {known}")
+        msg = f"there is no file `{path}`"
+        raise NotFound(msg, where=path, hint="check the path, relative to the project's folder")
+    msg = f"`{Path(path).name}` is no known kind of model file"
+    raise FormatError(msg, where=path, hint=f"use one of {known}")
 
 
 def _bytes(path: str) -> bytes:
@@ -183,20 +189,21 @@ def _bytes(path: str) -> bytes:
     file = Path(path)
     try:
         if file.is_dir():
-            raise FormatError(f"`{path}` is a folder, expected a model file", where=path, hint="name the file in it")
+            msg = f"`{path}` is a folder, expected a model file"
+            raise FormatError(msg, where=path, hint="name the file in it")
         if (size := file.stat().st_size) > _MAX_BYTES:
-            raise FormatError(f"`{file.name}` has {size >> 20} MiB, more than 2,048", where=path, hint="use a smaller model")
+            msg = f"`{file.name}` has {size >> 20} MiB, more than 2,048"
+            raise FormatError(msg, where=path, hint="use a smaller model")
         data = file.read_bytes()
     except FileNotFoundError as error:
-        raise NotFound(
-            f"there is no file `{path}`", where=path, hint="check the path, relative to the project's folder"
-        ) from error
+        msg = f"there is no file `{path}`"
+        raise NotFound(msg, where=path, hint="check the path, relative to the project's folder") from error
     except OSError as error:
-        raise FormatError(
-            f"`{file.name}` cannot be read: {error.strerror}", where=path, hint="check the file's permissions"
-        ) from error
+        msg = f"`{file.name}` cannot be read: {error.strerror}"
+        raise FormatError(msg, where=path, hint="check the file's permissions") from error
     if not data:
-        raise FormatError(f"`{file.name}` is empty", where=path, hint="save the model again")
+        msg = f"`{file.name}` is empty"
+        raise FormatError(msg, where=path, hint="save the model again")
     return data
 
 
@@ -205,13 +212,18 @@ def _outcome(folder: str, name: str) -> Imported:
     try:
         outcome = msgspec.msgpack.decode((Path(folder) / reader.RESULT).read_bytes(), type=reader.Outcome)
     except (OSError, msgspec.MsgspecError) as error:
+        msg = f"the process that read `{name}` left no answer"
         raise FormatError(
-            f"the process that read `{name}` left no answer", where=name, why=str(error)[:200], hint="run `kilter doctor`"
+            msg,
+            where=name,
+            why=str(error)[:200],
+            hint="run `kilter doctor`",
         ) from error
     if outcome.fault is not None:
         raise_fault(outcome.fault)
     if outcome.imported is None:
-        raise FormatError(f"the process that read `{name}` left an empty answer", where=name, hint="run `kilter doctor`")
+        msg = f"the process that read `{name}` left an empty answer"
+        raise FormatError(msg, where=name, hint="run `kilter doctor`")
     return outcome.imported
 
 

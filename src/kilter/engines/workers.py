@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -24,6 +23,8 @@ from kilter.engines.isolation.wire import Answer, Call, Fault, Hello, raise_faul
 from kilter.errors import EngineError, FormatError, ModelFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kilter.contracts.batch import Batch, Scores
     from kilter.contracts.format import LoadedModel
     from kilter.contracts.signature import Signature
@@ -154,13 +155,16 @@ class WorkerModel:
                 answer = self._exchange(Call.of(batch), deadline_s)
             except (FormatError, EngineError) as error:
                 self._fell()
-                raise ModelFailed("the model's process cannot be started again", why=error.message) from error
+                msg = "the model's process cannot be started again"
+                raise ModelFailed(msg, why=error.message) from error
             except TimeoutError as error:
                 self._fell()
-                raise ModelFailed(f"the model took longer than {self._deadline_s:g} s and was ended") from error
+                msg = f"the model took longer than {self._deadline_s:g} s and was ended"
+                raise ModelFailed(msg) from error
             except (OSError, msgspec.MsgspecError) as error:
                 self._fell()
-                raise ModelFailed("the model's process died on this input", why=str(error)[:200]) from error
+                msg = "the model's process died on this input"
+                raise ModelFailed(msg, why=str(error)[:200]) from error
         if answer.fault is not None:
             raise_fault(answer.fault)
         return answer.scores()
@@ -192,11 +196,13 @@ class WorkerModel:
     def _revive(self, deadline_s: float) -> None:
         """Start the child again if it is gone and its time has come."""
         if self.is_closed:
-            raise ModelFailed("the model is closed")
+            msg = "the model is closed"
+            raise ModelFailed(msg)
         if self._child is None:
             wait_s = self._retry_at_s - time.monotonic()
             if wait_s > 0:
-                raise ModelFailed(f"the model's process died and is started again in {wait_s:.1f} s")
+                msg = f"the model's process died and is started again in {wait_s:.1f} s"
+                raise ModelFailed(msg)
             self.restarts += 1
             self._start()
         if not self._is_ready:
@@ -217,9 +223,8 @@ class WorkerModel:
             )
         except OSError as error:
             ours.close()
-            raise EngineError(
-                f"no worker process can be started: {error.strerror}", where=self._python, hint="run `kilter doctor`"
-            ) from error
+            msg = f"no worker process can be started: {error.strerror}"
+            raise EngineError(msg, where=self._python, hint="run `kilter doctor`") from error
         finally:
             theirs.close()
         self._connection, self._is_ready, self._started_s = ours, False, time.monotonic()
@@ -274,4 +279,5 @@ def _format(path: str) -> str:
     for module in plugins.members("formats", "FORMAT"):
         if path.lower().endswith(module.FORMAT.suffixes):
             return str(module.FORMAT.name)
-    raise FormatError(f"`{Path(path).name}` is no known kind of model file", where=Path(path).name)
+    msg = f"`{Path(path).name}` is no known kind of model file"
+    raise FormatError(msg, where=Path(path).name)

@@ -45,7 +45,9 @@ def read(path: str, request: ReferenceTable) -> Imported:
     session = open_session(path)
     reference = read_reference(request.arrow_ipc)
     signature = graph_signature(path, session, reference, request)
-    signature, batch = fit_missing(signature, lambda wanted: OnnxModel(session, wanted), sample_rows(reference, signature))
+    signature, batch = fit_missing(
+        signature, lambda wanted: OnnxModel(session, wanted), sample_rows(reference, signature)
+    )
     require_batch_invariance(OnnxModel(session, signature), batch)
     return Imported(
         signature=signature,

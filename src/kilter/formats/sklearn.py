@@ -93,8 +93,9 @@ def read(path: str, request: ReferenceTable) -> Imported:
 def _require_sandbox(path: str) -> None:
     """Refuse a pickle outside a sandbox."""
     if not path.endswith(FORMAT.safe_suffixes) and os.environ.get(_SANDBOX) != "1":
+        msg = f"`{Path(path).name}` is a pickle, which is never loaded in this process"
         raise UnsafeArtifact(
-            f"`{Path(path).name}` is a pickle, which is never loaded in this process",
+            msg,
             why="loading a pickle can run code of its author",
             hint="let an isolated worker load it",
         )
@@ -110,7 +111,9 @@ def _fit(estimator: Estimator, reference: Reference, request: ReferenceTable) ->
         tuple(
             name
             for name, kind in reference.types.items()
-            if kind is ColumnType.TEXT and name != request.target and learned.isdisjoint(reference.columns[name].tolist())
+            if kind is ColumnType.TEXT
+            and name != request.target
+            and learned.isdisjoint(reference.columns[name].tolist())
         )
     )
     signature = inference.estimator_signature(estimator, table, request)

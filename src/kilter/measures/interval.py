@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import binom, norm, t
+from scipy.special import bdtr, bdtrik, expit, logit, ndtri, stdtrit
 
 from kilter.errors import SchemaMismatch
 
@@ -81,7 +81,7 @@ def wilson_interval(successes: float, n: float, *, level: float = 0.95) -> tuple
     if n <= 0:
         msg = f"an interval of a share needs cases, got n = {n:g}"
         raise SchemaMismatch(msg, hint="give at least one case")
-    z = float(norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     share = successes / n
     centre = share + z * z / (2 * n)
     half = z * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
@@ -173,7 +173,7 @@ def mean_interval(
     (-0.484, 4.484)
     """
     se, clusters = _spread(psi, groups)
-    half = float(t.ppf((1 + level) / 2, clusters - 1)) * se
+    half = float(stdtrit(clusters - 1, (1 + level) / 2)) * se
     return estimate - half, estimate + half
 
 
@@ -234,7 +234,7 @@ def logit_interval(
     if not 0 < estimate < 1:
         n = clusters if n_eff is None else min(n_eff, clusters)
         return wilson_interval(estimate * n, n, level=level)
-    half = float(t.ppf((1 + level) / 2, clusters - 1)) * se / (estimate * (1 - estimate))
+    half = float(stdtrit(clusters - 1, (1 + level) / 2)) * se / (estimate * (1 - estimate))
     centre = float(logit(estimate))
     return float(expit(centre - half)), float(expit(centre + half))
 
@@ -333,8 +333,8 @@ def quantile_interval(values: FloatArray, q: float, *, level: float = 0.95) -> t
         raise SchemaMismatch(msg, hint="give at least one value")
     ordered = np.sort(values)
     tail = (1 - level) / 2
-    lower = int(binom.ppf(tail, values.size, q))
-    upper = int(binom.ppf(1 - tail, values.size, q)) + 1
+    lower = _binomial_quantile(tail, values.size, q)
+    upper = _binomial_quantile(1 - tail, values.size, q) + 1
     estimate = float(ordered[min(values.size, int(np.ceil(q * values.size))) - 1])
     low = float(ordered[lower - 1]) if lower >= 1 else float("-inf")
     high = float(ordered[upper - 1]) if upper <= values.size else float("inf")
@@ -355,3 +355,9 @@ def _spread(psi: FloatArray, groups: Groups | None) -> tuple[float, int]:
         raise SchemaMismatch(msg, hint="give more rows")
     se = float(np.sqrt(sums.size / (sums.size - 1) * float(sums @ sums))) / psi.size
     return se, int(sums.size)
+
+
+def _binomial_quantile(level: float, n: int, p: float) -> int:
+    """Return the smallest k with P(K <= k) >= level for K binomial in n and p."""
+    k = max(0, math.ceil(float(bdtrik(level, n, p))))
+    return k - 1 if k > 0 and bdtr(k - 1, n, p) >= level else k

@@ -62,7 +62,7 @@ def batch_of(signature: Signature, columns: Mapping[str, Array]) -> Batch:
 
     Examples
     --------
-    >>> from kilter.contracts.signature import Column
+    >>> from kilter.contracts.signature import Column, ColumnType
     >>> signature = Signature(
     ...     task=Task.REGRESSION,
     ...     target="y",
@@ -127,7 +127,7 @@ def columns_of(signature: Signature, batch: Batch) -> dict[str, Array]:
 
     Examples
     --------
-    >>> from kilter.contracts.signature import Column
+    >>> from kilter.contracts.signature import Column, ColumnType
     >>> signature = Signature(task=Task.REGRESSION, target="y", columns=(Column(name="a", type=ColumnType.FLOAT),))
     >>> batch = Batch(rows=2, numeric=np.array([[1.0], [2.0]]), text=np.empty((2, 0), dtype=object))
     >>> columns_of(signature, batch)["a"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from kilter.contracts.signature import Task
 from kilter.measures import _binning, _realised
@@ -327,7 +327,7 @@ def _singles(
 
 def _upper(k: NDArray[np.int64], m: int, alpha: float) -> FloatArray:
     """Return the upper Clopper-Pearson bounds of k of m."""
-    return np.where(k >= m, 1.0, beta.ppf(1 - alpha, k + 1, np.maximum(m - k, 1)))
+    return np.where(k >= m, 1.0, betaincinv(k + 1, np.maximum(m - k, 1), 1 - alpha))
 
 
 def _moved(chosen: tuple[FloatArray, FloatArray, FloatArray], n: int, tolerance: float, design: float) -> float | None:

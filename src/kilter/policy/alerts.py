@@ -83,20 +83,20 @@ def severity(family: str, readings: Sequence[Reading]) -> Severity:
     return Severity.WARN if is_surge else Severity.NOTICE
 
 
-def ranking(areas: Sequence[Reading], usual: float | None) -> bool | None:
+def ranking(area: Reading | None, usual: float | None) -> bool | None:
     """Say whether the model still ranks as well as it did.
 
     Parameters
     ----------
-    areas : sequence of Reading
-        Realised areas under the curve of the windows since the change.
+    area : Reading or None
+        Realised area under the curve of all rows since the change (merged counts, not a mean of windows').
     usual : float or None
         The reference's.
 
     Returns
     -------
     bool or None
-        True: pooled lower bound >= reference - .02; False: pooled upper bound below it; None: cannot tell.
+        True: lower bound >= reference - .02; False: upper bound below it; None: cannot tell.
 
     Raises
     ------
@@ -105,20 +105,20 @@ def ranking(areas: Sequence[Reading], usual: float | None) -> bool | None:
     Examples
     --------
     >>> from kilter.contracts.reading import Reading
-    >>> ranking([Reading(metric="roc_auc_score", estimate=0.9, low=0.89, high=0.91, n=900)], 0.9)
+    >>> ranking(Reading(metric="roc_auc_score", estimate=0.9, low=0.89, high=0.91, n=900), 0.9)
     True
     """
-    pool = _pooled(areas)
-    if pool is None or usual is None:
+    if area is None or usual is None or area.low is None or area.high is None:
         return None
-    _, low, high = pool
     limit = usual - _RANKING_MARGIN
-    if low >= limit:
+    if area.low >= limit:
         return True
-    return False if high < limit else None
+    return False if area.high < limit else None
 
 
-def suggestion(family: str, *, task: Task, holds: bool | None, firing: Collection[str]) -> str:
+def suggestion(
+    family: str, *, task: Task, holds: bool | None, firing: Collection[str], is_feed_broken: bool = False
+) -> str:
     """Suggest the cheapest rung of the repair ladder that the evidence supports.
 
     Parameters
@@ -131,6 +131,8 @@ def suggestion(family: str, *, task: Task, holds: bool | None, firing: Collectio
         Whether ranking holds.
     firing : collection of str
         Families with an open alert or an alarm now.
+    is_feed_broken : bool, default False
+        Whether a surge of missing values is open: more than movement of inputs.
 
     Returns
     -------
@@ -151,10 +153,10 @@ def suggestion(family: str, *, task: Task, holds: bool | None, firing: Collectio
     >>> suggestion("calibration", task=Task.BINARY, holds=True, firing=["calibration"])
     'recalibrate'
     """
-    if family == "input_health" or (family in ("performance", "calibration") and "input_health" in firing):
-        return "fix the feed"
-    if family not in ("performance", "calibration"):
+    if family not in ("performance", "calibration", "input_health"):
         return "look"
+    if is_feed_broken or family == "input_health":
+        return "fix the feed" if is_feed_broken else "look"
     if task is Task.REGRESSION or holds is False:
         return "refit"
     return "recalibrate" if holds and "calibration" in firing else "look"
@@ -247,10 +249,12 @@ def settle(
     Notes
     -----
     A notice that fires while a page is open becomes its cause; notices open when a page opens are closed into it.
+    Warnings stand on their own: broken input is something else to repair than a model.
     """
     board = _Board(open_alerts, number, at)
     for draft in sorted(drafts, key=lambda one: one.family not in PAGES):
-        if draft.family in PAGES or draft.family in board.alerts or not board.pages():
+        is_alone = draft.severity is not Severity.NOTICE or draft.family in board.alerts
+        if is_alone or not board.pages():
             known = board.alerts.get(draft.family)
             alert = _opened(draft, deployment, number, at, new_id()) if known is None else _repeated(known, draft)
             board.put(board.absorb(alert))
@@ -297,7 +301,7 @@ class _Board:
     def absorb(self, alert: Alert) -> Alert:
         """Close open notices into a page, as its causes."""
         if alert.family in PAGES:
-            for notice in [one for family, one in self.alerts.items() if family not in PAGES]:
+            for notice in [one for one in self.alerts.values() if one.severity is Severity.NOTICE]:
                 self.close(notice, f"now a cause of alert {alert.id}")
                 alert = replace(alert, causes=_with(alert.causes, notice.headline))
         return alert

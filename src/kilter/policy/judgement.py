@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kilter.contracts.monitor import Alert, Signal, Window
+from kilter.contracts.monitor import Alert, Severity, Signal, Window
 from kilter.policy.alerts import Change, Draft, passes, ranking, settle, severity, suggestion
 from kilter.policy.budgets import LABELLED
 from kilter.policy.detection import advance
@@ -83,6 +83,7 @@ def judge(
     number: int,
     is_champion: bool,
     ordinal: Callable[[Window], int],
+    area: Callable[[Sequence[Window]], Reading | None],
     at: datetime,
     new_id: Callable[[], AlertId],
 ) -> Judged:
@@ -106,6 +107,8 @@ def judge(
         Whether that version still answers: alerts are raised for champions only.
     ordinal : callable
         Number of a window on the deployment's grid.
+    area : callable
+        Realised area under the curve of all rows of some windows; called for alarms only.
     at : datetime
         Now.
     new_id : callable
@@ -127,9 +130,19 @@ def judge(
     )
     if not is_champion:
         return Judged(signals=signals, changes=())
-    firing = {alarm.family for alarm in alarms} | {alert.family for alert in history.alerts if alert.number == number}
+    live = [alert for alert in history.alerts if alert.number == number]
+    firing = {alarm.family for alarm in alarms}
     drafts = [
-        _draft(alarm, _behind(alarm.family, history), firing, reference=reference, ordinal=ordinal) for alarm in alarms
+        _draft(
+            alarm,
+            _behind(alarm.family, history),
+            live,
+            firing=firing,
+            reference=reference,
+            ordinal=ordinal,
+            area=area,
+        )
+        for alarm in alarms
     ]
     passing = [
         alert.family
@@ -155,30 +168,38 @@ def _behind(family: str, history: History) -> tuple[Window, ...]:
 def _draft(
     alarm: Alarm,
     windows: Sequence[Window],
-    firing: Collection[str],
+    live: Sequence[Alert],
     *,
+    firing: Collection[str],
     reference: ReferenceProfile,
     ordinal: Callable[[Window], int],
+    area: Callable[[Sequence[Window]], Reading | None],
 ) -> Draft:
     """Put an alarm into words."""
     newest = windows[0]
     since = windows[min(max(alarm.windows, 1), len(windows)) - 1]
     readings = (*newest.realised, *newest.readings)
-    areas = [one for window in windows[: max(alarm.windows, 1)] for one in window.realised if _is_area(one)]
     usual = next((value.value for name, value in reference.metrics.items() if name.startswith("roc_auc_score")), None)
-    holds = ranking(areas, usual)
+    holds = ranking(area(windows[: max(alarm.windows, 1)]), usual) if alarm.family in LABELLED else None
+    loud = severity(alarm.family, readings)
     return Draft(
         family=alarm.family,
-        severity=severity(alarm.family, readings),
+        severity=loud,
         headline=headline(alarm, readings, reference),
         since=since.start_at,
         window=ordinal(newest),
         log_evidence=alarm.log_evidence,
         log_threshold=alarm.log_threshold,
-        suggestion=suggestion(alarm.family, task=reference.task, holds=holds, firing=firing),
+        suggestion=suggestion(
+            alarm.family,
+            task=reference.task,
+            holds=holds,
+            firing={alert.family for alert in live} | {*firing},
+            is_feed_broken=_is_broken([(alert.family, alert.severity) for alert in live] + [(alarm.family, loud)]),
+        ),
     )
 
 
-def _is_area(reading: Reading) -> bool:
-    """Say whether a reading is an area under the curve."""
-    return reading.metric.startswith("roc_auc_score")
+def _is_broken(known: Sequence[tuple[str, Severity]]) -> bool:
+    """Say whether input health is worse than a notice."""
+    return any(family == "input_health" and loud is not Severity.NOTICE for family, loud in known)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from kilter.contracts.rollout import Rollout, RolloutState
+from kilter.contracts.rollout import Rollout, RolloutState, RolloutStep
 from kilter.contracts.verdict import VerdictState
 from kilter.errors import AlreadyFinal, Conflict, InvalidRequest
 from kilter.measures.sequential.pairs import log_harm, log_inferiority, start_process
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kilter.contracts.rollout import ArmEvidence, HarmProcess
     from kilter.contracts.spec import RolloutSpec
 
-__all__ = ["Event", "Judgement", "Transition", "advance", "judge", "start", "step"]
+__all__ = ["Event", "Judgement", "Transition", "advance", "judge", "start", "step", "step_row"]
 
 ALPHA = 0.05
 WITHOUT_LABELS = 2_500
@@ -213,6 +213,22 @@ def step(rollout: Rollout, event: Event, reason: str, now: datetime) -> Transiti
         finished_at=now if state.is_final else None,
     )
     return Transition(rollout=moved, event=event, reason=reason, publish=not state.is_final)
+
+
+def step_row(before: Rollout, after: Rollout, event: Event, now: datetime) -> RolloutStep:
+    """Build the row that is kept of a transition; the same transition has the same id."""
+    return RolloutStep(
+        id=f"{after.id}/{after.version:08d}",
+        rollout_id=after.id,
+        deployment=after.deployment,
+        from_state=before.state,
+        to_state=after.state,
+        step=after.step,
+        weight=after.weight,
+        event=event,
+        reason=after.reason,
+        at=now,
+    )
 
 
 def judge(rollout: Rollout, now: datetime) -> Judgement:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kilter.contracts.log import JoinedRows
 from kilter.contracts.signature import Signature, Task
 from kilter.errors import SchemaMismatch
 
 if TYPE_CHECKING:
     from kilter.contracts.arrays import Array, Columns
+    from kilter.contracts.log import JoinedRows
     from kilter.measures.rows import TextArray
 
 __all__ = ["holdout_start", "merged", "only_labelled", "training_columns"]

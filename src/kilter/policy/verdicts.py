@@ -83,7 +83,7 @@ def default_rules(signature: Signature, risk: str = "limited") -> tuple[GateRule
       repaired by recalibration, so it is no reason to refuse a model outright.
     - ``latency_p99_ms`` at most 1000, block: the default deadline of a request.
     - the loss by slice, warn: some groups are harder by nature, and a person should know which.
-    - missing cells where none may be, more than 1 % unseen levels, more than 0.5 % beyond the known range, warn:
+    - missing cells where none may be, more than 1 % unseen levels, more than 0.5 % far beyond the known range, warn:
       an honest split by time shows some of it.
 
     Metrics ask for 30 rows, slices for 200; intervals decide the rest. Any list under ``[[gates]]``
@@ -139,8 +139,9 @@ def rows_needed(reading: Reading, limit: float) -> int | None:
     if reading.estimate is None or reading.low is None or reading.high is None or reading.estimate == limit:
         return None
     facing = reading.low if reading.estimate > limit else reading.high
-    needed = float(reading.n) * (abs(reading.estimate - facing) / abs(reading.estimate - limit)) ** 2
-    return int(np.ceil(needed)) if needed < _CEILING else None
+    ratio = abs(reading.estimate - facing) / abs(reading.estimate - limit)
+    needed = reading.n * ratio * ratio
+    return int(np.ceil(round(needed, 3))) if needed < _CEILING else None
 
 
 def interval_text(reading: Reading) -> str:

@@ -15,11 +15,11 @@ from kilter.contracts.deployment import Deployment, Hold
 from kilter.contracts.ids import DecisionId
 from kilter.contracts.log import LogPart, RowQuery
 from kilter.contracts.prediction import Arm
-from kilter.contracts.rollout import ArmEvidence, Publication, Rollout, RolloutState, RolloutStep
+from kilter.contracts.rollout import ArmEvidence, Publication, Rollout, RolloutState
 from kilter.errors import NotFound, StoreError
 from kilter.policy.hold import holding, new_hold
 from kilter.policy.pairing import Span, arm_losses, losses, scale_of, shadow_losses
-from kilter.policy.rollout import Event, Transition, advance, step
+from kilter.policy.rollout import Event, Transition, advance, step, step_row
 
 if TYPE_CHECKING:
     from kilter.contracts.log import PredictionTable
@@ -38,6 +38,11 @@ _LOOK_BACK = timedelta(days=90)
 _FEWEST_LABELS = 50
 _ON_TRIAL = (RolloutState.SHADOW, RolloutState.CANARY, RolloutState.HELD)
 _REFUSABLE = (RolloutState.WARMING, RolloutState.SHADOW, RolloutState.CANARY, RolloutState.PROMOTING)
+_ACKNOWLEDGED = {
+    RolloutState.WARMING: Event.READY,
+    RolloutState.PROMOTING: Event.PUBLISHED,
+    RolloutState.ROLLING_BACK: Event.PUBLISHED,
+}
 _FOREIGN = ("rollback", "reflex")
 _POLICY = "policy"
 
@@ -188,10 +193,9 @@ class Conductor:
             return rollout
         if outcome.refusal and rollout.state in _REFUSABLE:
             return self._move(rollout, Event.REFUSED, f"refused by a serving process: {outcome.refusal}", now)
-        if outcome.is_in_force and rollout.state is RolloutState.WARMING:
-            return self._move(rollout, Event.READY, "loaded by all serving processes", now)
-        if outcome.is_in_force and rollout.state in (RolloutState.PROMOTING, RolloutState.ROLLING_BACK):
-            return self._move(rollout, Event.PUBLISHED, rollout.reason, now)
+        event = _ACKNOWLEDGED.get(rollout.state)
+        if outcome.is_in_force and event is not None:
+            return self._move(rollout, event, rollout.reason or "loaded by all serving processes", now)
         if outcome.generation and not outcome.is_in_force:
             self._save(replace(rollout, generation=outcome.generation, version=rollout.version + 1))
         return rollout
@@ -241,7 +245,7 @@ class Conductor:
 
         def write(tx: WriteTx) -> None:
             tx.replace(after)
-            tx.add(_step_row(before, after, transition.event, now))
+            tx.add(step_row(before, after, transition.event, now))
             detail = {"rollout": after.id, "from": before.state.value, "to": after.state.value, "reason": after.reason}
             self._auditor.record(
                 tx, by=by, action=f"rollout.{transition.event}", subject=after.deployment, detail=detail
@@ -316,10 +320,9 @@ class Conductor:
     def _parts(self, deployment: str) -> tuple[LogPart, ...]:
         """Return all parts of the deployment's log."""
         where = {"deployment": deployment}
-        pages = [self._metadata.read(lambda tx: tx.list(LogPart, where=where, limit=_PAGE))]
+        pages = [self._metadata.read(partial(_page, where=where, after=None))]
         while len(pages[-1]) == _PAGE:
-            last = pages[-1][-1].id
-            pages.append(self._metadata.read(partial(_next_parts, where=where, after=last)))
+            pages.append(self._metadata.read(partial(_page, where=where, after=pages[-1][-1].id)))
         return tuple(part for page in pages for part in page)
 
     def _with_reference(self, rollout: Rollout) -> Rollout:
@@ -375,24 +378,8 @@ class Conductor:
         )
 
 
-def _step_row(before: Rollout, after: Rollout, event: Event, now: datetime) -> RolloutStep:
-    """Build the row of a transition; the same transition has the same id."""
-    return RolloutStep(
-        id=f"{after.id}/{after.version:08d}",
-        rollout_id=after.id,
-        deployment=after.deployment,
-        from_state=before.state,
-        to_state=after.state,
-        step=after.step,
-        weight=after.weight,
-        event=event,
-        reason=after.reason,
-        at=now,
-    )
-
-
-def _next_parts(tx: ReadTx, *, where: dict[str, str], after: str) -> tuple[LogPart, ...]:
-    """Return the next page of parts."""
+def _page(tx: ReadTx, *, where: dict[str, str], after: str | None) -> tuple[LogPart, ...]:
+    """Return one page of parts."""
     return tx.list(LogPart, where=where, after=after, limit=_PAGE)
 
 

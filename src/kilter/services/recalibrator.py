@@ -179,15 +179,14 @@ class Recalibrator:
     def _parts(self, deployment: str) -> tuple[LogPart, ...]:
         """Return all parts of the deployment's log."""
         where = {"deployment": deployment}
-        pages = [self._metadata.read(lambda tx: tx.list(LogPart, where=where, limit=_PAGE))]
+        pages = [self._metadata.read(partial(_page, where=where, after=None))]
         while len(pages[-1]) == _PAGE:
-            last = pages[-1][-1].id
-            pages.append(self._metadata.read(partial(_next_parts, where=where, after=last)))
+            pages.append(self._metadata.read(partial(_page, where=where, after=pages[-1][-1].id)))
         return tuple(part for page in pages for part in page)
 
 
-def _next_parts(tx: ReadTx, *, where: dict[str, str], after: str) -> tuple[LogPart, ...]:
-    """Return the next page of parts."""
+def _page(tx: ReadTx, *, where: dict[str, str], after: str | None) -> tuple[LogPart, ...]:
+    """Return one page of parts."""
     return tx.list(LogPart, where=where, after=after, limit=_PAGE)
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from kilter.contracts.batch import Batch
 from kilter.contracts.scoring import Scored
 from kilter.contracts.signature import Task
 from kilter.errors import ModelFailed, NotFound, SchemaMismatch
 from kilter.measures.calibration.beta import apply_scores
 from kilter.measures.rows import batch_of
 
-from kilter.contracts.batch import Batch
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kilter.contracts.arrays import Array, Columns
     from kilter.contracts.format import LoadedModel, ModelFormat
     from kilter.contracts.ids import Digest
@@ -121,7 +121,8 @@ class ModelScorer:
         """
         batch = batch_of(version.manifest.signature, columns)
         if batch.rows == 0:
-            raise SchemaMismatch("there is no row to time", hint="give data with at least one row")
+            msg = "there is no row to time"
+            raise SchemaMismatch(msg, hint="give data with at least one row")
         model = self.load(version)
         singles = [_rows(batch, i, i + 1) for i in range(min(batch.rows, calls))]
         for single in singles[:10]:
@@ -148,7 +149,8 @@ class ModelScorer:
         try:
             entry = manifest.entry(manifest.runtime_file)
         except KeyError as error:
-            raise NotFound(f"version {version.model_name}@{version.number} lists no `{manifest.runtime_file}`") from error
+            msg = f"version {version.model_name}@{version.number} lists no `{manifest.runtime_file}`"
+            raise NotFound(msg) from error
         key = (entry.digest, manifest.signature)
         model = self._loaded.get(key)
         if model is None:
@@ -176,15 +178,17 @@ def _require_legal(signature: Signature, raw: FloatArray) -> None:
     """Refuse answers that no model may give."""
     if not np.isfinite(raw).all():
         rows = int((~np.isfinite(raw.reshape(raw.shape[0], -1)).all(axis=1)).sum())
+        msg = f"the model answered {rows} of {raw.shape[0]} rows with missing or infinite values"
         raise ModelFailed(
-            f"the model answered {rows} of {raw.shape[0]} rows with missing or infinite values",
+            msg,
             hint="check the rows with missing values, and how the model treats them",
         )
     if signature.task is Task.REGRESSION or raw.size == 0:
         return
     is_outside = raw.min() < -_RANGE_TOLERANCE or raw.max() > 1 + _RANGE_TOLERANCE
     if is_outside or np.abs(raw.sum(axis=1) - 1.0).max() > _SUM_TOLERANCE:
+        msg = "the model's answers are no probabilities: each must lie in [0, 1] and a row must add up to 1"
         raise ModelFailed(
-            "the model's answers are no probabilities: each must lie in [0, 1] and a row must add up to 1",
+            msg,
             hint="export the model with probabilities instead of decision scores",
         )

@@ -25,7 +25,6 @@ from kilter.policy.plan import objections
 from kilter.policy.training import holdout_start, merged, only_labelled, training_columns
 
 if TYPE_CHECKING:
-
     from kilter.contracts.decision import Decision
     from kilter.contracts.executor import Executor, TrainingOutcome
     from kilter.contracts.log import JoinedRows, PredictionTable
@@ -359,10 +358,9 @@ class Trainer:
     ) -> JoinedRows:
         """Read labelled rows in order of time, with labels known at the end of the range or at a later time."""
         where = {"deployment": deployment}
-        pages = [self._metadata.read(lambda tx: tx.list(LogPart, where=where, limit=_PAGE))]
+        pages = [self._metadata.read(partial(_page, where=where, after=None))]
         while len(pages[-1]) == _PAGE:
-            last = pages[-1][-1].id
-            pages.append(self._metadata.read(partial(_next_parts, where=where, after=last)))
+            pages.append(self._metadata.read(partial(_page, where=where, after=pages[-1][-1].id)))
         query = RowQuery(
             deployment=deployment,
             start_ns=_ns(start),
@@ -373,8 +371,8 @@ class Trainer:
         return only_labelled(self._table.rows(tuple(part for page in pages for part in page), query))
 
 
-def _next_parts(tx: ReadTx, *, where: dict[str, str], after: str) -> tuple[LogPart, ...]:
-    """Return the next page of parts."""
+def _page(tx: ReadTx, *, where: dict[str, str], after: str | None) -> tuple[LogPart, ...]:
+    """Return one page of parts."""
     return tx.list(LogPart, where=where, after=after, limit=_PAGE)
 
 

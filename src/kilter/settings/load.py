@@ -197,7 +197,7 @@ def _read_file(source: _Source, root: dict[str, dict[str, object]], *, is_root: 
     if source.faults:
         return None
     parts = {name: _RECORDS[name](**values) for name, values in tables.items()}
-    return DeploymentSpec(**parts, gates=gates)  # type: ignore[arg-type]
+    return DeploymentSpec(**parts, gates=gates)
 
 
 def _read_table(source: _Source, name: str, table: dict[str, object], keys: tuple[Key, ...]) -> dict[str, object]:
@@ -253,10 +253,10 @@ def _overlay(
 ) -> None:
     """Lay environment and flags over the root tables."""
     given: list[tuple[str, object, str]] = []
-    for name, value in environment.items():
-        if name.startswith(_ENVIRONMENT_PREFIX) and "__" in name:
-            path = name.removeprefix(_ENVIRONMENT_PREFIX).lower().replace("__", ".", 1)
-            given.append((path, _toml_value(value), f"environment {name}"))
+    for variable, text in environment.items():
+        if variable.startswith(_ENVIRONMENT_PREFIX) and "__" in variable:
+            path = variable.removeprefix(_ENVIRONMENT_PREFIX).lower().replace("__", ".", 1)
+            given.append((path, _toml_value(text), f"environment {variable}"))
     given += [(path, value, f"flag for {path}") for path, value in flags.items()]
     for path, value, origin in given:
         table, _, name = path.partition(".")
@@ -296,7 +296,9 @@ def _near(name: str, known: Mapping[str, Key] | set[str] | list[str]) -> str:
     near = get_close_matches(name, list(known), n=3, cutoff=0.6)
     if near:
         return "use " + " or ".join(f"`{match}`" for match in near)
-    tables = [table for table, keys in (ROOT_TABLES | DEPLOYMENT_TABLES).items() if name in {key.name for key in keys}]
+    tables = [
+        table for table, keys in ({**ROOT_TABLES, **DEPLOYMENT_TABLES}).items() if name in {key.name for key in keys}
+    ]
     if tables:
         return f"move it to [{tables[0]}]"
     return "use one of " + ", ".join(f"`{match}`" for match in sorted(known)[:12])

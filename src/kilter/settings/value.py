@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 __all__ = [
+    "Json",
     "Reader",
     "boolean",
     "choice",
@@ -28,7 +30,20 @@ __all__ = [
     "texts",
 ]
 
-Reader: TypeAlias = Callable[[object], object]
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | list[str]"
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads one kind of value; ``schema`` is the same rule as JSON Schema, for editors."""
+
+    read: Callable[[object], object]
+    schema: Mapping[str, Json]
+
+    def __call__(self, value: object) -> object:
+        """Return the value as the tree holds it, or raise ``ValueError``."""
+        return self.read(value)
+
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
@@ -42,7 +57,7 @@ def _expected(what: str, value: object) -> ValueError:
     return ValueError(f"expected {what}, got {shown if len(shown) <= 40 else shown[:37] + '...'}")
 
 
-def text(value: object) -> str:
+def _text(value: object) -> str:
     """Read any text."""
     if not isinstance(value, str):
         msg = "text in quotes"
@@ -50,7 +65,7 @@ def text(value: object) -> str:
     return value
 
 
-def texts(value: object) -> tuple[str, ...]:
+def _texts(value: object) -> tuple[str, ...]:
     """Read a list of texts."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         msg = 'a list of texts such as ["a", "b"]'
@@ -58,7 +73,7 @@ def texts(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def boolean(value: object) -> bool:
+def _boolean(value: object) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):
         msg = "true or false"
@@ -74,7 +89,7 @@ def choice(*names: str) -> Reader:
             raise _expected("one of " + ", ".join(f'"{name}"' for name in names), value)
         return value
 
-    return read
+    return Reader(read, {"enum": list(names)})
 
 
 def integer(low: int, high: int) -> Reader:
@@ -86,7 +101,7 @@ def integer(low: int, high: int) -> Reader:
             raise _expected(msg, value)
         return value
 
-    return read
+    return Reader(read, {"type": "integer", "minimum": low, "maximum": high})
 
 
 def number(low: float, high: float) -> Reader:
@@ -98,10 +113,10 @@ def number(low: float, high: float) -> Reader:
             raise _expected(msg, value)
         return float(value)
 
-    return read
+    return Reader(read, {"type": "number", "minimum": low, "maximum": high})
 
 
-def duration(value: object) -> float:
+def _duration(value: object) -> float:
     """Read a duration such as ``30m`` or ``7d`` as seconds."""
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2] not in _SECONDS or float(match[1]) <= 0:
@@ -110,25 +125,25 @@ def duration(value: object) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-def optional_duration(value: object) -> float | None:
+def _optional_duration(value: object) -> float | None:
     """Read a duration, or ``auto`` as None."""
-    return None if value == "auto" else duration(value)
+    return None if value == "auto" else _duration(value)
 
 
-def period(value: object) -> float:
+def _period(value: object) -> float:
     """Read a budget such as ``1/90d`` as the seconds between two false alarms."""
     match = re.fullmatch(r"\s*(\d+)\s*/\s*(.+)", value) if isinstance(value, str) else None
     if match is None or int(match[1]) == 0:
         msg = 'a budget such as "1/90d"'
         raise _expected(msg, value)
     try:
-        return duration(match[2]) / int(match[1])
+        return _duration(match[2]) / int(match[1])
     except ValueError as error:
         msg = 'a budget such as "1/90d"'
         raise _expected(msg, value) from error
 
 
-def size(value: object) -> int:
+def _size(value: object) -> int:
     """Read a size such as ``16MiB`` as bytes."""
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2] not in _BYTES:
@@ -137,7 +152,7 @@ def size(value: object) -> int:
     return int(float(match[1]) * _BYTES[match[2]])
 
 
-def steps(value: object) -> tuple[float, ...]:
+def _steps(value: object) -> tuple[float, ...]:
     """Read the per cent of traffic of each step of a rollout, rising to 100."""
     is_list = isinstance(value, list) and all(
         isinstance(item, (int, float)) and not isinstance(item, bool) for item in value
@@ -150,7 +165,7 @@ def steps(value: object) -> tuple[float, ...]:
     return percents
 
 
-def margins(value: object) -> tuple[tuple[str, float], ...]:
+def _margins(value: object) -> tuple[tuple[str, float], ...]:
     """Read a table of metric to margin."""
     if not isinstance(value, dict):
         msg = "a table such as { loss = 0.02 }"
@@ -159,7 +174,7 @@ def margins(value: object) -> tuple[tuple[str, float], ...]:
     return tuple((choice("error", "loss")(key), read(item)) for key, item in value.items())  # type: ignore[misc]
 
 
-def host(value: object) -> str:
+def _host(value: object) -> str:
     """Read an address to listen on: loopback only, since there is no sign-in yet."""
     if value not in ("127.0.0.1", "localhost", "::1"):
         msg = (
@@ -173,9 +188,24 @@ def host(value: object) -> str:
     return str(value)
 
 
-def model_name(value: object) -> str:
+def _model_name(value: object) -> str:
     """Read the name of a model: also its deployment's, and a part of addresses and file names."""
     if not isinstance(value, str) or _MODEL_NAME.fullmatch(value) is None:
         msg = "a name of a to z, 0 to 9 and -, starting with a letter, at most 63 long"
         raise _expected(msg, value)
     return value
+
+
+text = Reader(_text, {"type": "string"})
+texts = Reader(_texts, {"type": "array", "items": {"type": "string"}})
+boolean = Reader(_boolean, {"type": "boolean"})
+duration = Reader(_duration, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*$"})
+optional_duration = Reader(
+    _optional_duration, {"type": "string", "pattern": r"^(auto|\s*\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*)$"}
+)
+period = Reader(_period, {"type": "string", "pattern": r"^\s*\d+\s*/\s*\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*$"})
+size = Reader(_size, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(B|KiB|MiB|GiB|kB|MB|GB)\s*$"})
+steps = Reader(_steps, {"type": "array", "items": {"type": "number", "exclusiveMinimum": 0, "maximum": 100}})
+margins = Reader(_margins, {"type": "object", "additionalProperties": {"type": "number"}})
+host = Reader(_host, {"enum": ["127.0.0.1", "localhost", "::1"]})
+model_name = Reader(_model_name, {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"})

@@ -12,7 +12,9 @@ from kilter.contracts.signature import Column, ColumnType, Signature, Task
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BINARY", "MULTICLASS", "REGRESSION", "case", "case_of"]
+    from kilter.contracts.reading import Reading
+
+__all__ = ["BINARY", "MULTICLASS", "REGRESSION", "bounds", "case", "case_of"]
 
 _COLUMNS = (
     Column(name="age", type=ColumnType.FLOAT, low=0.0, high=1.0, nullable=True),
@@ -36,7 +38,7 @@ def case_of(task: Task, n: int, seed: int = 0) -> CheckInputs:
         signature=signature,
         labels=_read_only(labels),
         scores=_read_only(scores),
-        columns={name: values for name, values in columns.items()},
+        columns=dict(columns),
         durations_ms=_read_only(rng.gamma(4.0, 0.05, 380)),
         slices=("plan",),
         seed=seed,
@@ -51,6 +53,14 @@ def case(labels: object, scores: object, *, signature: Signature = BINARY, thres
     return CheckInputs(
         signature=signature, labels=np.asarray(labels, dtype=np.float64), scores=values, threshold=threshold
     )
+
+
+def bounds(reading: Reading) -> tuple[float, float, float]:
+    """Return low, estimate and high of a reading that must have them."""
+    if reading.low is None or reading.estimate is None or reading.high is None:
+        message = f"{reading.metric} was not evaluated: {reading.not_evaluated}"
+        raise AssertionError(message)
+    return reading.low, reading.estimate, reading.high
 
 
 def _answers(

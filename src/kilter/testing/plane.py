@@ -9,15 +9,17 @@ import msgspec
 import numpy as np
 
 from kilter.contracts.batch import Batch, Scores
-from kilter.contracts.golden import GoldenRows
 from kilter.contracts.model import Conversion, FileEntry, Manifest
 from kilter.contracts.route import Route, RouteTable, RouteVariant
 from kilter.contracts.signature import Column, ColumnType, Signature, Task
 from kilter.errors import FormatError, ModelFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kilter.contracts.blob import BlobStore
     from kilter.contracts.calibration import CalibrationMap
+    from kilter.contracts.golden import GoldenRows
     from kilter.contracts.ids import Digest
     from kilter.contracts.log import SegmentInfo
     from kilter.contracts.prediction import LogRecord
@@ -108,11 +110,11 @@ class MemoryLog:
         self.refuses: Exception | None = None
         self.seals = 0
 
-    def append(self, records: object) -> None:
+    def append(self, records: Sequence[LogRecord]) -> None:
         """Keep the records, or refuse."""
         if self.refuses is not None:
             raise self.refuses
-        self.records += records  # type: ignore[operator]  # a sequence of records
+        self.records += records
 
     def sync(self) -> None:
         """Do nothing."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilter.contracts.log import FailureCount, JoinedRows, LogPart
+from kilter.contracts.metadata import MetadataStore
+from kilter.contracts.model import ModelVersion
 from kilter.errors import UnknownName
 from kilter.measures.rows import label_text
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from kilter.contracts.arrays import Array
     from kilter.contracts.calibration import CalibrationMap
     from kilter.contracts.log import RowQuery, SegmentInfo
-    from kilter.contracts.metadata import MetadataStore
-    from kilter.contracts.model import ModelVersion
     from kilter.contracts.prediction import LogRecord, PredictionRecord
     from kilter.contracts.scoring import Progress
     from kilter.contracts.spec import DataSpec, ModelSpec
@@ -41,7 +40,7 @@ class Traffic:
     deployment: str
     rows_read: int = 0
     _blocks: list[JoinedRows] = field(default_factory=list)
-    _failures: dict[int, list[tuple[int, str, int, int]]] = field(default_factory=lambda: defaultdict(list))
+    _failures: dict[int, list[tuple[int, str, int, int]]] = field(default_factory=dict)
 
     def add(
         self,
@@ -87,8 +86,12 @@ class Traffic:
 
     def fail(self, ts_ns: int, *, requests: int, failures: int, version: int = 1, arm: str = "champion") -> None:
         """Log requests of which some failed."""
-        self._failures[version].append((ts_ns, arm, requests, failures))
+        self._failures.setdefault(version, []).append((ts_ns, arm, requests, failures))
         self._register("failure", np.array([ts_ns], dtype=np.int64))
+
+    def forget(self) -> None:
+        """Lose all rows, as retention does."""
+        self._blocks.clear()
 
     def write(
         self, segments: Sequence[SegmentInfo], records: Iterator[LogRecord], now: datetime
@@ -237,7 +240,8 @@ def _pick(block: JoinedRows, query: RowQuery, days: set[str]) -> JoinedRows:
     }
     until = query.labelled_until_ns
     hidden = arrays["label_ns"] > (until if until is not None else -1)
-    arrays["labels"] = np.where(hidden | (arrays["label_ns"] == 0), None, arrays["labels"])
+    arrays["labels"] = arrays["labels"].copy()
+    arrays["labels"][hidden | (arrays["label_ns"] == 0)] = None
     arrays["label_ns"] = np.where(hidden, 0, arrays["label_ns"])
     columns: dict[str, Array] = {name: np.asarray(values)[rows] for name, values in block.columns.items()}
     return JoinedRows(n=rows.size, columns=columns, **arrays)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kilter.contracts.signature import Column, ColumnType, Signature, Task
@@ -7,13 +9,21 @@ from kilter.measures import comparison
 from kilter.measures.profile.reference import build
 from kilter.measures.profile.window import profile
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from kilter.measures.rows import FloatArray
+
+
 COLUMNS = (Column(name="a", type=ColumnType.FLOAT), Column(name="t", type=ColumnType.TEXT))
 BINARY = Signature(task=Task.BINARY, target="y", columns=COLUMNS, classes=("no", "yes"), positive="yes")
 NUMBER = Signature(task=Task.REGRESSION, target="y", columns=())
 MANY = Signature(task=Task.MULTICLASS, target="y", columns=(), classes=("r", "g", "b"))
 
 
-def rows(n: int, seed: int):
+def rows(n: int, seed: int) -> tuple[dict[str, NDArray[Any]], FloatArray, FloatArray]:
     rng = np.random.default_rng(seed)
     columns = {"a": rng.normal(0, 1, n), "t": rng.choice(np.array(["x", "y", None], dtype=object), n)}
     p = 1 / (1 + np.exp(-columns["a"]))
@@ -108,3 +118,16 @@ def test_requests_have_a_rate() -> None:
     (reading,) = comparison.request_readings(2, 50)
     assert reading.estimate == 0.04
     assert (comparison.request_readings(0, 0)[0].not_evaluated or "").startswith("no_data")
+
+
+def test_the_ranking_of_merged_counts_is_that_of_all_rows() -> None:
+    columns, scores, labels = rows(2_000, 0)
+    reference = build(BINARY, columns, scores, labels)
+    window = profile(columns, reference, scores, (scores[:, 1] >= 0.5).astype(float), labels)
+    found = comparison.ranking(reference, window)
+    exact = next(
+        one for one in comparison.realised(BINARY, scores, labels, threshold=0.5) if one.metric == found.metric
+    )
+    for name in ("estimate", "low", "high"):
+        assert abs(getattr(found, name) - getattr(exact, name)) < 2e-3
+    assert comparison.ranking(reference, profile(columns, reference, scores, labels)).estimate is None

@@ -28,7 +28,9 @@ def begun(spec: RolloutSpec = QUICK, *events: Event) -> Rollout:
     return rollout
 
 
-def evidence(n: int = 200, *, loss: tuple[float, float] | None = None, failures: tuple[int, int] = (0, 0)) -> ArmEvidence:
+def evidence(
+    n: int = 200, *, loss: tuple[float, float] | None = None, failures: tuple[int, int] = (0, 0)
+) -> ArmEvidence:
     return ArmEvidence(
         loss_candidate=(loss[0],) * n if loss else (),
         loss_control=(loss[1],) * n if loss else (),
@@ -165,13 +167,6 @@ def test_the_rollouts_own_deadline_holds_it() -> None:
 def test_evidence_counts_once() -> None:
     once = advance(begun(), evidence(5, loss=(0.1, 0.2)), later(1)).rollout
     assert advance(once, evidence(5, loss=(0.1, 0.2)), later(1)).rollout == once
-
-
-def test_losses_wait_for_a_partner_in_the_other_arm() -> None:
-    one = advance(begun(), ArmEvidence(loss_candidate=(0.1, 0.2, 0.3), loss_control=(0.1,)), later(1)).rollout
-    assert (one.processes[1].n, one.waiting_candidate, one.waiting_control) == (1, (0.2, 0.3), ())
-    two = advance(one, ArmEvidence(loss_control=(0.2,)), later(2)).rollout
-    assert (two.processes[1].n, two.waiting_candidate) == (2, (0.3,))
 
 
 def test_a_rollout_that_is_not_on_trial_is_not_judged() -> None:

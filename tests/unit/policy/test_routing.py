@@ -27,7 +27,9 @@ from kilter.policy.routing import (
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 V = {n: RouteVariant(version=n, digest=Digest(f"sha256:{n}")) for n in range(1, 5)}
-CANARY = Route(deployment="d", champion=V[1], challenger=V[2], weight=500, salt="ro_1", rollout_id="ro_1", previous=V[3])
+CANARY = Route(
+    deployment="d", champion=V[1], challenger=V[2], weight=500, salt="ro_1", rollout_id="ro_1", previous=V[3]
+)
 
 
 def arms(route: Route, n: int = 20_000) -> Counter[Arm]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kilter import plugins
+from kilter.contracts.evidence import AuditRow
 from kilter.contracts.ids import Digest, ModelId, VersionId
 from kilter.contracts.model import Conversion, Manifest, Model, ModelVersion
 from kilter.contracts.scoring import Scored
@@ -24,10 +25,13 @@ from kilter.stores.memory import MemoryMetadata
 from kilter.testing.cases import BINARY, MULTICLASS, REGRESSION, case_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import ModuleType
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from kilter.contracts.arrays import Columns
+    from kilter.contracts.metadata import WriteTx
+
+    Detail = str | int | float | bool | None
 
 ROOMS = ("measures.performance", "measures.calibration", "measures.slices", "measures.quality")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -53,14 +57,18 @@ class Ids:
 
 class Audit:
     def __init__(self, *, is_broken: bool = False) -> None:
-        self.rows: list[dict[str, object]] = []
+        self.rows: list[AuditRow] = []
         self.is_broken = is_broken
 
-    def record(self, _tx: object, **row: object) -> None:
+    def record(self, tx: WriteTx, *, by: str, action: str, subject: str, detail: Mapping[str, Detail]) -> AuditRow:
         if self.is_broken:
             message = "the disk is full"
             raise StoreError(message)
+        row = AuditRow(
+            id="1", at=NOW, by=by, action=action, subject=subject, detail=detail, previous="", digest=type(tx).__name__
+        )
         self.rows.append(row)
+        return row
 
 
 class Tables:
@@ -72,6 +80,12 @@ class Tables:
             message = f"there is no file {path}"
             raise NotFound(message)
         return self.table
+
+    def to_arrow(self, table: Table) -> bytes:
+        raise NotImplementedError(table.name)
+
+    def to_parquet(self, columns: Columns, path: str) -> None:
+        raise NotImplementedError(path, columns)
 
 
 class Scores:
@@ -140,8 +154,8 @@ class Bench:
         models: dict[int, Callable[[Columns], np.ndarray]] | None = None,
         audit: Audit | None = None,
         risk: str = "limited",
-        checks: tuple[ModuleType, ...] | None = None,
-        gates: tuple[ModuleType, ...] | None = None,
+        checks: tuple[Any, ...] | None = None,
+        gates: tuple[Any, ...] | None = None,
     ) -> None:
         self.signature = signature
         self.metadata = MemoryMetadata()
@@ -203,8 +217,8 @@ def test_a_run_and_its_audit_row_are_recorded_together() -> None:
     bench = Bench()
     run = bench.check()
     assert bench.evaluator.latest(run.version_id) == run
-    assert [row["action"] for row in bench.audit.rows] == ["gate.run"]
-    assert bench.audit.rows[0]["subject"] == "churn@1"
+    assert [row.action for row in bench.audit.rows] == ["gate.run"]
+    assert bench.audit.rows[0].subject == "churn@1"
     broken = Bench(audit=Audit(is_broken=True))
     with pytest.raises(StoreError):
         broken.check()

@@ -14,7 +14,7 @@ from kilter.contracts.deployment import Deployment
 from kilter.contracts.evidence import AuditRow
 from kilter.contracts.ids import Digest, ModelId, VersionId
 from kilter.contracts.model import Conversion, FileEntry, Manifest, ModelVersion
-from kilter.contracts.monitor import Alert, HealthState, Signal, TrustState, Window
+from kilter.contracts.monitor import Alert, HealthState, MonitorTick, Signal, TrustState, Window
 from kilter.contracts.signature import Column, ColumnType, Signature, Task
 from kilter.contracts.spec import DataSpec, DeploymentSpec, ModelSpec, MonitorSpec
 from kilter.errors import NotFound, StoreError
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
-    from kilter.contracts.metadata import WriteTx
+    from kilter.contracts.arrays import Array
+    from kilter.contracts.metadata import Record, WriteTx
+    from kilter.measures.rows import FloatArray
 
     T = TypeVar("T")
+    R = TypeVar("R", bound=Record)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = 3_600
@@ -78,7 +81,9 @@ class DyingStore(MemoryMetadata):
         return super().write(run)
 
 
-def rows(rng: np.random.Generator, n: int, *, shift: float = 0.0, tilt: float = 0.0, flip: bool = False):
+def rows(
+    rng: np.random.Generator, n: int, *, shift: float = 0.0, tilt: float = 0.0, flip: bool = False
+) -> tuple[dict[str, Array], FloatArray, list[str]]:
     """Make inputs, chances and truths; `tilt` breaks calibration but not ranking, `flip` both."""
     usage = rng.normal(shift, 1.0, n)
     plan = rng.choice(np.array(["free", "pro", "team"], dtype=object), n, p=[0.6, 0.3, 0.1])
@@ -90,7 +95,9 @@ def rows(rng: np.random.Generator, n: int, *, shift: float = 0.0, tilt: float = 
 
 
 class World:
-    def __init__(self, *, metadata=None, spec=None, reference_rows: int = 4_000, profile: bool = True) -> None:
+    def __init__(
+        self, *, metadata: MemoryMetadata | None = None, reference_rows: int = 4_000, profile: bool = True
+    ) -> None:
         self.rng = np.random.default_rng(7)
         self.metadata = metadata or MemoryMetadata()
         self.blobs = MemoryBlobs()
@@ -104,7 +111,7 @@ class World:
         self.spec = DeploymentSpec(
             model=ModelSpec(name="churn", source="m.onnx"),
             data=DataSpec(label_delay_s=4 * HOUR),
-            monitor=spec or MonitorSpec(),
+            monitor=MonitorSpec(),
         )
         self.deployment = Deployment(
             id="churn", spec=self.spec, champion=1, previous=None, generation=1, created_at=START, updated_at=START
@@ -149,16 +156,26 @@ class World:
         self.ids = Ids()
         return self.ids
 
-    def serve(self, n: int = 600, *, version: int = 1, arm: str = "champion", labelled: bool = True, **change) -> None:
+    def serve(
+        self,
+        n: int = 600,
+        *,
+        version: int = 1,
+        arm: str = "champion",
+        labelled: bool = True,
+        shift: float = 0.0,
+        tilt: float = 0.0,
+        flip: bool = False,
+    ) -> None:
         """One hour of traffic; labels come two hours later."""
         begin = int(START.timestamp() + self.hour * HOUR) * 10**9
         stamps = np.sort(begin + self.rng.integers(0, HOUR * 10**9, n))
-        columns, scores, labels = rows(self.rng, n, **change)
+        columns, scores, labels = rows(self.rng, n, shift=shift, tilt=tilt, flip=flip)
         self.traffic.add(
             stamps, scores, columns, version=version, arm=arm, labels=labels if labelled else None, delay_s=2 * HOUR
         )
 
-    def tick(self):
+    def tick(self) -> MonitorTick:
         """Move on by an hour."""
         self.hour += 1
         return self.monitor.tick("churn", self.now)
@@ -167,7 +184,7 @@ class World:
     def now(self) -> datetime:
         return START + timedelta(hours=self.hour)
 
-    def all(self, kind):
+    def all(self, kind: type[R]) -> tuple[R, ...]:
         return self.metadata.read(lambda tx: tx.list(kind, limit=5_000))
 
     def promote(self, number: int) -> None:
@@ -314,6 +331,19 @@ def test_labels_that_never_come_are_counted_as_missing() -> None:
     assert (window.coverage.joined, window.coverage.missing) == (0, 600)
     assert window.realised[0].not_evaluated == "too_few_labels: 0 of 30 labels"
     assert not [signal for signal in world.all(Signal) if signal.family in ("performance", "calibration")]
+
+
+def test_rows_that_are_gone_when_their_labels_are_due_do_no_harm() -> None:
+    world = World()
+    world.serve()
+    world.tick()
+    world.traffic.forget()
+    for _ in range(5):
+        world.tick()
+    window = world.all(Window)[0]
+    assert window.is_mature
+    assert window.coverage is not None
+    assert window.coverage.predictions == 0
 
 
 def test_only_the_champions_own_traffic_counts() -> None:

@@ -7,14 +7,15 @@ import resource
 import site
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import kilter
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["child_environment", "exit_with_parent", "give_up_power"]
 
+_ROOT: Final = Path(__file__).parents[3]
 _MIB: Final = 1024 * 1024
 _OPEN_FILES: Final = 256
 _WATCH_S: Final = 1.0
@@ -23,13 +24,12 @@ _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
 
 def child_environment(folder: str, extra: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a child: no secrets of the parent, one thread, the sandbox mark."""
-    root = Path(next(iter(kilter.__path__))).parent
     return {
         "PATH": os.defpath,
         "HOME": folder,
         "TMPDIR": folder,
         "LANG": "C.UTF-8",
-        "PYTHONPATH": str(root),
+        "PYTHONPATH": str(_ROOT),
         "PYTHONUSERBASE": site.getuserbase(),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",

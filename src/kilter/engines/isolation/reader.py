@@ -59,7 +59,9 @@ def main(folder: str) -> int:
 
 def _matters(item: warnings.WarningMessage) -> bool:
     """Keep warnings of users' concern: another version of the library, not what is deprecated inside one."""
-    return not issubclass(item.category, DeprecationWarning | FutureWarning | PendingDeprecationWarning | RuntimeWarning)
+    return not issubclass(
+        item.category, DeprecationWarning | FutureWarning | PendingDeprecationWarning | RuntimeWarning
+    )
 
 
 if __name__ == "__main__":

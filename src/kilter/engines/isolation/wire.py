@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import struct
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -12,6 +11,9 @@ import numpy as np
 from kilter import errors
 from kilter.contracts.batch import Batch, Scores
 from kilter.contracts.signature import Signature
+
+if TYPE_CHECKING:
+    import socket
 
 __all__ = ["Answer", "Call", "Fault", "Hello", "fault_of", "raise_fault", "receive", "send"]
 

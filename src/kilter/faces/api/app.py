@@ -135,6 +135,13 @@ def create(app: App, *, loop: Loop | None = None, pages: Pages | None = None) ->
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
     web.include_router(api_routes(app, loop))
     if pages is not None:

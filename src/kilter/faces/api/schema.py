@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -71,7 +71,7 @@ class Problem:
     why: str | None
     hint: str | None
     errors: tuple[Mapping[str, str], ...]
-    details: Mapping[str, object]
+    details: Mapping[str, Any]
 
 
 _RECORDS = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kilter.contracts.spec import DataSpec, DeploymentSpec, ModelSpec
-from kilter.errors import InvalidRequest, StoreError
+from kilter.errors import InvalidRequest, NotFound, StoreError
 from kilter.faces.cli.verb import verb
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def command(
     Its signature is inferred, the file is converted to ONNX and compared with the original on your
     data, and the first call writes kilter.toml.
     """
+    _require_files(source, reference, holdout)
+    app = session.new_app()
     known = session.settings.deployment(name or _name_of(source))
     model = ModelSpec(
         name=name or _name_of(source),
@@ -61,16 +63,31 @@ def command(
         holdout=str(Path(holdout).absolute()) if holdout else "",
         id=entity,
     )
-    version = session.app.registry.register(model, data, by=session.who, progress=session.console.progress)
+    before = {one.number for one in app.registry.versions(model.name)} if model.name in _names(session) else set()
+    version = app.registry.register(model, data, by=session.who, progress=session.console.progress)
     written = _write(session, DeploymentSpec(model=model, data=data)) if known is None else None
-    _tell(session, version, written)
+    _tell(session, version, written, is_new=version.number not in before)
     return 0
 
 
-def _tell(session: Session, version: ModelVersion, written: Path | None) -> None:
+def _require_files(*paths: str) -> None:
+    """Refuse files that are not there, before anything is written."""
+    for path in paths:
+        if path and not Path(path).is_file():
+            msg = f"there is no file `{path}`"
+            raise NotFound(msg, where=str(Path.cwd()), hint="check the name; paths are relative to this folder")
+
+
+def _names(session: Session) -> set[str]:
+    """Return the models that are registered."""
+    return {model.name for model in session.app.registry.models()}
+
+
+def _tell(session: Session, version: ModelVersion, written: Path | None, *, is_new: bool) -> None:
     """Print what was registered and what comes next."""
     console, signature, conversion = session.console, version.manifest.signature, version.manifest.conversion
-    console.data(f"added {version.model_name}@{version.number} ({version.digest[:19]})")
+    name = f"{version.model_name}@{version.number} ({version.digest[:19]})"
+    console.data(f"added {name}" if is_new else f"{name} was registered before; nothing is new")
     answer = f"{signature.task}, {len(signature.columns)} columns"
     if signature.classes:
         answer += f", classes {', '.join(signature.classes[:6])}"
@@ -89,16 +106,22 @@ def _tell(session: Session, version: ModelVersion, written: Path | None) -> None
         console.note(f"wrote {written}")
     live = session.settings.deployment(version.model_name)
     if written is None and live is not None and live.model.source != version.source:
-        console.note(f"kilter.toml still names {live.model.source}; set `source` there to roll this version out")
-    console.data("next: `kilter check` runs its gates, `kilter up` serves it")
-    console.data(f"then: {_curl(session, version)}")
-    console.undo(
-        f"none, an added version stays on record; `kilter.toml` decides what is served (version {version.number})"
-    )
+        console.note(
+            f"kilter.toml still names {live.model.source}: change `source` there, so that it says what is served"
+        )
+    check = f"next: `kilter check {version.model_name}` runs its gates, "
+    if session.deployed(version.model_name) is None:
+        console.data(check + "`kilter up` serves it, and then:")
+        console.data(f"  {_curl(session, version)}")
+    else:
+        console.data(check + f"`kilter apply {version.model_name}` starts its rollout")
+    if is_new:
+        console.undo("none, an added version stays on record; nothing is served before `kilter up` or `kilter apply`")
     console.finish(
         {
             "model": version.model_name,
             "version": version.number,
+            "is_new": is_new,
             "digest": version.digest,
             "runtime": version.manifest.runtime,
             "signature": signature,
@@ -157,7 +180,7 @@ def _write(session: Session, spec: DeploymentSpec) -> Path:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
         msg = f"{path} cannot be written: {error.strerror}"
-        raise StoreError(msg, where=str(path)) from error
+        raise StoreError(msg, where=str(path), hint="make the folder writable, then run it again") from error
     if not is_first and _INCLUDE not in root.read_text(encoding="utf-8"):
         session.console.warn(f"{root} does not include {path}: add {_INCLUDE} as its first line")
     return path

@@ -10,6 +10,7 @@ from kilter.contracts.verdict import CheckRun, OnFail, VerdictState
 from kilter.errors import InvalidRequest
 from kilter.faces.cli.errors import ANSWER_IS_NO, COULD_NOT, DONE, PERSON_NEEDED
 from kilter.faces.cli.verb import verb
+from kilter.policy.verdicts import awaits_review
 
 if TYPE_CHECKING:
     from kilter.contracts.verdict import Verdict
@@ -55,12 +56,13 @@ def command(session: Session, *, reference: str | None, data_path: str | None, b
 
 def exit_code(run: CheckRun) -> int:
     """Return the exit code that stands for a run: no, could not find out, waiting for a person, yes."""
+    if awaits_review(run.verdicts):
+        return PERSON_NEEDED
     if run.state is VerdictState.FAIL:
         return ANSWER_IS_NO
     if run.state is not VerdictState.PASS:
         return COULD_NOT
-    waits = any(verdict.on_fail is OnFail.REVIEW and verdict.state is not VerdictState.PASS for verdict in run.verdicts)
-    return PERSON_NEEDED if waits else DONE
+    return DONE
 
 
 def render(session: Session, run: CheckRun) -> None:
@@ -74,7 +76,7 @@ def render(session: Session, run: CheckRun) -> None:
         VerdictState.INCONCLUSIVE: "cannot be judged on this data",
         VerdictState.ERROR: "could not be checked",
     }[run.state]
-    console.data(f"{run.model_name}@{run.number} {answer} on {run.data_name} ({run.rows} rows, {run.seconds:.1f} s)")
+    console.data(f"{run.model_name}@{run.number} {answer} on {run.data_name} ({run.rows:,} rows, {run.seconds:.1f} s)")
 
 
 def _mark(session: Session, verdict: Verdict) -> str:

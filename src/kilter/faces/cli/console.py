@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from kilter.errors import KilterError
 
-    from kilter.errors import KilterError
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Console"]
 
@@ -29,12 +29,15 @@ class Console:
     happens; colour only on a terminal with ``NO_COLOR`` and ``CI`` unset.
     """
 
-    def __init__(self, *, verb: str, is_json: bool = False, is_quiet: bool = False, is_verbose: bool = False) -> None:
+    def __init__(self, *, verb: str = "kilter", is_json: bool = False, is_quiet: bool = False) -> None:
         self.verb = verb
         self.is_json = is_json
         self.is_quiet = is_quiet
-        self.is_verbose = is_verbose
-        self.has_colour = sys.stdout.isatty() and not {"NO_COLOR", "CI"} & set(os.environ)
+        is_plain = bool(os.environ.get("NO_COLOR") or os.environ.get("CI"))
+        self.has_colour = sys.stdout.isatty() and not is_plain
+        self._has_red = sys.stderr.isatty() and not is_plain
+        self._has_bar = sys.stderr.isatty() and not is_plain
+        self._is_in_bar = False
         self._warnings: list[str] = []
         self._told_at = time.monotonic()
 
@@ -59,25 +62,17 @@ class Console:
         self.note(f"undo: {command}")
 
     def progress(self, share: float, text: str) -> None:
-        """Tell how far long work is: a line on a terminal, one line in ten seconds elsewhere."""
+        """Tell how far long work is: one line that is drawn again on a terminal, one line in ten seconds elsewhere."""
         if self.is_json:
             click.echo(msgspec.json.encode({"schema": "kilter.progress/1", "share": round(share, 3), "doing": text}))
         elif self.is_quiet:
             return
-        elif sys.stderr.isatty():
-            end = "\n" if share >= 1 else ""
-            click.echo(f"\r\x1b[2K{share:4.0%} {text}{end}", err=True, nl=False)
+        elif self._has_bar:
+            self._is_in_bar = share < 1
+            click.echo(f"\r\x1b[2K{share:4.0%} {text}" if share < 1 else "\r\x1b[2K", err=True, nl=False)
         elif time.monotonic() - self._told_at >= _PROGRESS_EVERY_S:
             self._told_at = time.monotonic()
             click.echo(f"{share:4.0%} {text}", err=True)
-
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print aligned columns; a cell that is a state word gets its colour."""
-        widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-        self.data("  ".join(name.ljust(width) for name, width in zip(head, widths, strict=True)).rstrip())
-        for row in rows:
-            cells = (self.paint(cell, cell.ljust(width)) for cell, width in zip(row, widths, strict=True))
-            self.data("  ".join(cells).rstrip())
 
     def paint(self, word: str, text: str | None = None) -> str:
         """Colour a text by the state word that it stands for."""
@@ -90,22 +85,32 @@ class Console:
         if self.is_json:
             self._object(ok=ok, data=data, error=None)
 
+    def interrupted(self) -> None:
+        """Say that a person stopped it."""
+        if self.is_json:
+            self._object(ok=False, data=None, error={"code": "interrupted", "message": "interrupted"})
+        else:
+            click.echo("interrupted", err=True)
+
     def fail(self, error: KilterError) -> None:
         """Print an error in at most four lines, or as the object that programs read."""
+        why = error.why or _cause(error)
         if self.is_json:
+            has_page = error.code != KilterError.code
             fields: Mapping[str, object] = {
                 "code": error.code,
                 "message": error.message,
                 "where": error.where,
-                "why": error.why or (str(error.__cause__) if error.__cause__ else None),
+                "why": why,
                 "hint": error.hint,
                 "details": error.details,
-                "docs": f"docs/errors/{error.code}.md",
+                "docs": f"docs/errors/{error.code}.md" if has_page else None,
             }
             self._object(ok=False, data=None, error=fields)
             return
-        click.echo(f"{self._red('error:')} {error.message}", err=True)
-        for name, value in (("where:", error.where), ("why:", error.why), ("fix:", error.hint)):
+        start = "\n" if self._is_in_bar else ""
+        click.echo(f"{start}{self._red('error:')} {error.message}", err=True)
+        for name, value in (("where:", error.where), ("why:", why), ("fix:", error.hint)):
             if value:
                 click.echo(f"{name:6} {value}", err=True)
         self._more_faults(error)
@@ -113,10 +118,9 @@ class Console:
     def _more_faults(self, error: KilterError) -> None:
         """List the further faults of an error that holds several."""
         faults = error.details.get("errors")
-        if isinstance(faults, list):
-            for fault in faults[1:]:
-                if isinstance(fault, dict):
-                    click.echo(f"also:  {fault.get('where')}: {fault.get('message')}; {fault.get('hint')}", err=True)
+        for fault in faults[1:] if isinstance(faults, list) else ():
+            if isinstance(fault, dict):
+                click.echo(f"also:  {fault.get('where')}: {fault.get('message')}; {fault.get('hint')}", err=True)
 
     def _object(self, *, ok: bool, data: object, error: object) -> None:
         """Print one line of JSON."""
@@ -131,5 +135,10 @@ class Console:
 
     def _red(self, text: str) -> str:
         """Colour a word of alarm."""
-        is_terminal = sys.stderr.isatty() and not {"NO_COLOR", "CI"} & set(os.environ)
-        return click.style(text, fg="red", bold=True) if is_terminal else text
+        return click.style(text, fg="red", bold=True) if self._has_red else text
+
+
+def _cause(error: KilterError) -> str | None:
+    """Return the first line of what an error came from, unless the message says it already."""
+    lines = str(error.__cause__ or "").strip().splitlines()
+    return lines[0][:200] if lines and lines[0] not in error.message else None

@@ -45,4 +45,4 @@ def command(session: Session, *, is_exit: bool, speed: float, folder: str | None
     words += ["--json"] if session.console.is_json else []
     words += ["--quiet"] if session.console.is_quiet else []
     words += ["--dir", folder] if folder else []
-    os.execv(sys.executable, words)
+    os.execv(sys.executable, words)  # noqa: S606 - this process becomes the demo; the words are built here

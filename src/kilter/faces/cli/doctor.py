@@ -109,11 +109,24 @@ def _settings(session: Session) -> Iterator[_Finding]:
     """Look at kilter.toml."""
     settings = session.settings
     names = ", ".join(spec.model.name for spec in settings.deployments) or "no model yet"
-    yield _Finding("ok", "settings", f"{Path(settings.project.folder) / 'kilter.toml'}: {names}")
+    path = Path(settings.project.folder) / "kilter.toml"
+    if path.is_file():
+        yield _Finding("ok", "settings", f"{path}: {names}")
+    else:
+        yield _Finding("warn", "settings", f"{path} is not there", "run `kilter add MODEL --data REF --target COL`")
 
 
 def _disk(session: Session) -> Iterator[_Finding]:
     """Look at room and speed of the disk."""
+    home = Path(session.settings.project.home)
+    if not home.is_dir():
+        yield _Finding(
+            "warn", "home folder", f"{home} is not there yet", "run `kilter add MODEL --data REF --target COL`"
+        )
+        return
+    if not os.access(home, os.W_OK):
+        yield _Finding("fail", "home folder", f"{home} is not writable", f"run `chmod u+w {home}`")
+        return
     folder = Path(session.app.home.folder("tmp"))
     free = shutil.disk_usage(folder).free
     state, fix = (
@@ -142,6 +155,8 @@ def _disk(session: Session) -> Iterator[_Finding]:
 
 def _store(session: Session) -> Iterator[_Finding]:
     """Look at database and audit log."""
+    if not _has_home(session):
+        return
     state = session.app.governance.verify()
     if state.is_verified:
         yield _Finding("ok", "audit", f"{state.rows} rows, chain verified")
@@ -154,7 +169,7 @@ def _store(session: Session) -> Iterator[_Finding]:
 def _ports(session: Session) -> Iterator[_Finding]:
     """Look whether the two ports are ours or free."""
     settings = session.settings
-    is_up = session.app.board.supervisor_pid() is not None
+    is_up = _has_home(session) and session.app.board.supervisor_pid() is not None
     for what, host, port in (
         ("data plane", settings.serving.host, settings.serving.port),
         ("control plane", settings.server.host, settings.server.port),
@@ -172,6 +187,8 @@ def _ports(session: Session) -> Iterator[_Finding]:
 
 def _models(session: Session) -> Iterator[_Finding]:
     """Load every live model."""
+    if not _has_home(session):
+        return
     live = session.app.routes.live()
     for route in live.routes if live else ():
         version = session.app.registry.resolve(f"{route.deployment}@{route.champion.version}")
@@ -181,8 +198,15 @@ def _models(session: Session) -> Iterator[_Finding]:
         )
 
 
+def _has_home(session: Session) -> bool:
+    """Say whether there is a home folder that can be looked into; without one, doctor makes none."""
+    return os.access(session.settings.project.home, os.W_OK | os.X_OK)
+
+
 def _log(session: Session) -> Iterator[_Finding]:
     """Look for damaged segments."""
+    if not _has_home(session):
+        return
     folder = Path(session.app.home.folder("log"))
     damaged = [path.name for path in folder.iterdir() if path.suffix in {".bad", ".torn"}]
     if damaged:

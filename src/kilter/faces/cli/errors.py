@@ -26,9 +26,9 @@ from kilter.errors import (
 from kilter.errors import Forbidden as ForbiddenError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["ANSWER_IS_NO", "COULD_NOT", "DONE", "ERRORS", "INTERRUPTED", "PERSON_NEEDED", "USAGE", "exit_code"]
+__all__ = ["ANSWER_IS_NO", "COULD_NOT", "DONE", "ERRORS", "INTERRUPTED", "PERSON_NEEDED", "USAGE", "exit_code", "worst"]
 
 DONE = 0
 ANSWER_IS_NO = 1
@@ -36,6 +36,7 @@ USAGE = 2
 COULD_NOT = 3
 PERSON_NEEDED = 4
 INTERRUPTED = 130
+_WORST_FIRST = (INTERRUPTED, USAGE, ANSWER_IS_NO, COULD_NOT, PERSON_NEEDED, DONE)
 
 ERRORS: Mapping[type[KilterError], int] = {
     KilterError: COULD_NOT,
@@ -60,5 +61,12 @@ ERRORS: Mapping[type[KilterError], int] = {
 
 
 def exit_code(error: KilterError) -> int:
-    """Return the exit code of an error: the row of its nearest class."""
+    """Return the exit code of an error: the row of its nearest class, or 4 where a person has to review."""
+    if error.details.get("awaits_review") is True:
+        return PERSON_NEEDED
     return next(ERRORS[kind] for kind in type(error).__mro__ if kind in ERRORS)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Return the exit code of several outcomes: usage before no, no before could not, then a person, then done."""
+    return min(codes, key=_WORST_FIRST.index, default=DONE)

@@ -1,57 +1,67 @@
-"""``kilter explain``: why a prediction, an alert, a gate, a rollout or a decision."""
+"""``kilter explain``: why a prediction, an alert, a gate run, a rollout or a decision."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, TypeVar
 
 import click
-import numpy as np
 
 from kilter.contracts.decision import Decision
-from kilter.contracts.log import LogPart
 from kilter.contracts.monitor import Alert
 from kilter.contracts.rollout import Rollout, RolloutStep
-from kilter.contracts.signature import Task
 from kilter.contracts.verdict import CheckRun
-from kilter.errors import NotFound
+from kilter.errors import InvalidRequest, NotFound
 from kilter.faces.cli.check import render
 from kilter.faces.cli.verb import verb
 
 if TYPE_CHECKING:
-    from kilter.contracts.prediction import PredictionRecord
+    from collections.abc import Callable
+
+    from kilter.control.lookup import FoundPrediction
     from kilter.faces.cli.session import Session
 
 __all__ = ["command"]
 
+Kind = TypeVar("Kind", Alert, CheckRun, Rollout, Decision)
+
+_TIME = "%Y-%m-%d %H:%M"
+_MOST_LOG = 700.0
+
 
 @verb("explain")
-@click.argument("words", nargs=-1, required=True)
+@click.argument("words", nargs=-1, required=True, metavar="ID | NOUN MODEL")
 def command(session: Session, *, words: tuple[str, ...]) -> int:
-    """Explain an id: a prediction, an alert, a gate run, a rollout or a decision.
+    """Explain an id: of a prediction, an alert, a gate run, a rollout or a decision.
 
-    `kilter explain alert MODEL` explains the newest alert of a model, and likewise `gate` and
-    `rollout`.
+    `kilter explain alert MODEL` explains the newest alert of a model; likewise `gate`, `rollout` and
+    `decision`.
     """
-    name = _newest(session, words[0], words[1]) if len(words) > 1 else words[0]
-    kinds = {"alert_": _alert, "check_": _gate, "rollout_": _rollout, "dec_": _decision}
-    for prefix, explain in kinds.items():
-        if name.startswith(prefix):
-            session.console.finish(explain(session, name))
-            return 0
-    session.console.finish(_prediction(session, name))
+    if len(words) > 2:
+        msg = f"one thing is explained at a time, not {len(words)}"
+        raise InvalidRequest(msg, hint="use `kilter explain ID` or `kilter explain alert MODEL`")
+    name = _newest(session, words[0], words[1]) if len(words) == 2 else words[0]
+    kinds: dict[str, Callable[[Session, str], object]] = {
+        "alert": _alert,
+        "check": _gate,
+        "ro": _rollout,
+        "dec": _decision,
+    }
+    session.console.finish(kinds.get(name.partition("_")[0], _prediction)(session, name))
     return 0
 
 
 def _newest(session: Session, noun: str, name: str) -> str:
     """Return the id that ``alert churn`` stands for; a second word that is an id is taken as it is."""
-    kinds: dict[str, tuple[type[Alert | CheckRun | Rollout], str]] = {
+    kinds: dict[str, tuple[type[Alert | CheckRun | Rollout | Decision], str]] = {
         "alert": (Alert, "deployment"),
         "gate": (CheckRun, "model_name"),
         "rollout": (Rollout, "deployment"),
+        "decision": (Decision, "deployment"),
     }
     if noun not in kinds:
         msg = f"nothing of the kind `{noun}` can be explained"
-        raise NotFound(msg, hint="use `alert`, `gate` or `rollout`")
+        raise InvalidRequest(msg, hint="use `alert`, `gate`, `rollout` or `decision` before the model's name")
     if "_" in name:
         return name
     kind, field = kinds[noun]
@@ -63,19 +73,24 @@ def _newest(session: Session, noun: str, name: str) -> str:
     return str(found[0].id)
 
 
+def _required(session: Session, kind: type[Kind], name: str, noun: str) -> Kind:
+    """Return a record that has to be there."""
+    found = session.app.metadata.read(lambda tx: tx.get(kind, name))
+    if found is None:
+        msg = f"there is no {noun} `{name}`"
+        raise NotFound(msg, hint="find ids with `kilter status`")
+    return found
+
+
 def _alert(session: Session, name: str) -> Alert:
     """Say what an alert means."""
-    found = session.app.metadata.read(lambda tx: tx.get(Alert, name))
-    if found is None:
-        msg = f"there is no alert `{name}`"
-        raise NotFound(msg, hint="list them with `kilter status`")
-    console = session.console
+    found, console = _required(session, Alert, name, "alert"), session.console
+    evidence, limit = (math.exp(min(log, _MOST_LOG)) for log in (found.log_evidence, found.log_threshold))
     console.data(f"{found.severity}: {found.headline}")
     console.data(f"  model        {found.deployment}@{found.number}, {found.family.replace('_', ' ')}")
-    console.data(f"  since        {found.since:%Y-%m-%d %H:%M} UTC (window {found.window})")
+    console.data(f"  since        {found.since:{_TIME}} UTC (window {found.window})")
     console.data(
-        f"  evidence     {np.exp(min(found.log_evidence, 700.0)):.3g} against the limit {np.exp(found.log_threshold):.3g}"
-        " that keeps false alarms within the budget"
+        f"  evidence     {evidence:.3g}, above the limit {limit:.3g} that keeps false alarms within the budget"
     )
     for cause in found.causes:
         console.data(f"  moved        {cause}")
@@ -85,90 +100,79 @@ def _alert(session: Session, name: str) -> Alert:
         if name in decision.evidence:
             console.data(f"  kilter did   {decision.reason}")
     if found.closed_at is not None:
-        console.data(f"  closed       {found.closed_at:%Y-%m-%d %H:%M} UTC: {found.closed_reason}")
+        console.data(f"  closed       {found.closed_at:{_TIME}} UTC: {found.closed_reason}")
     return found
 
 
 def _gate(session: Session, name: str) -> CheckRun:
     """Show a gate run again."""
-    found = session.app.metadata.read(lambda tx: tx.get(CheckRun, name))
-    if found is None:
-        msg = f"there is no gate run `{name}`"
-        raise NotFound(msg, hint="make one with `kilter check`")
+    found = _required(session, CheckRun, name, "gate run")
     render(session, found)
     return found
 
 
 def _rollout(session: Session, name: str) -> dict[str, object]:
     """Tell the story of a rollout."""
-    found = session.app.metadata.read(lambda tx: tx.get(Rollout, name))
-    if found is None:
-        msg = f"there is no rollout `{name}`"
-        raise NotFound(msg, hint="see `kilter status`")
+    found, console = _required(session, Rollout, name, "rollout"), session.console
     steps = session.app.metadata.read(lambda tx: tx.list(RolloutStep, where={"rollout_id": name}))
-    console = session.console
-    console.data(f"{found.deployment}: version {found.candidate} against {found.champion}, {found.state}")
+    state = found.state.replace("_", " ")
+    console.data(f"{found.deployment}: version {found.candidate} against {found.champion}, {state}")
     for step in steps:
-        console.data(
-            f"  {step.at:%Y-%m-%d %H:%M}  {step.from_state or '-'} -> {step.to_state}, "
-            f"{step.weight / 100:g} % of traffic: {step.reason}"
-        )
+        states = f"{step.from_state or 'start'} to {step.to_state}".replace("_", " ")
+        console.data(f"  {step.at:{_TIME}}  {states}, {step.weight / 100:g} % of traffic: {step.reason}")
     return {"rollout": found, "steps": steps}
 
 
 def _decision(session: Session, name: str) -> Decision:
     """Say why something was decided."""
-    found = session.app.metadata.read(lambda tx: tx.get(Decision, name))
-    if found is None:
-        msg = f"there is no decision `{name}`"
-        raise NotFound(msg)
-    session.console.data(f"{found.kind} for {found.deployment}: {found.reason}")
-    session.console.data(f"  by           {found.by}, {found.at:%Y-%m-%d %H:%M} UTC")
+    found, console = _required(session, Decision, name, "decision"), session.console
+    console.data(f"{found.kind} for {found.deployment}: {found.reason}")
+    console.data(f"  by           {found.by}, {found.at:{_TIME}} UTC")
     for evidence in found.evidence:
-        session.console.data(f"  evidence     `kilter explain {evidence}`")
+        console.data(f"  evidence     `kilter explain {evidence}`")
     return found
 
 
-def _prediction(session: Session, name: str) -> dict[str, object]:
+def _prediction(session: Session, name: str) -> FoundPrediction:
     """Show one logged prediction."""
-    app = session.app
-    app.collector.collect(app.clock.now())
-    parts = app.metadata.read(lambda tx: tx.list(LogPart, limit=5_000))
-    record = app.table.find(parts, name)
-    if record is None:
-        msg = f"no prediction, alert, gate run, rollout or decision has the id `{name}`"
-        raise NotFound(
-            msg,
-            hint="copy the id from an answer of /predict, or from `kilter status`",
+    found, console = _found(session, name), session.console
+    console.data(f"prediction     {found.id}")
+    console.data(f"answered       {found.at:%Y-%m-%d %H:%M:%S} UTC in {found.total_us / 1000:.1f} ms")
+    console.data(f"model          {found.deployment}@{found.version}, {found.arm} (chance {found.propensity:g})")
+    if found.error_code:
+        console.data(f"failed         {found.error_code} (docs/errors/{found.error_code}.md)")
+    for row in found.found:
+        console.data(f"\n{row.id}" if found.rows > 1 else "")
+        scores = [f"{score:.4g}" for score in row.scores]
+        if found.classes:
+            scores = [f"{label} {score}" for label, score in zip(found.classes, scores, strict=False)]
+        console.data(
+            f"  answer       {row.answer} ({', '.join(scores)})" if found.classes else f"  answer       {scores[0]}"
         )
-    shown = _shown(session, record)
-    for key, value in shown.items():
-        session.console.data(f"{key.replace('_', ' '):14} {value}")
-    return shown
+        truth = "not known yet" if row.label is None else row.label
+        when = f" (received {row.labelled_at:{_TIME}} UTC)" if row.labelled_at is not None else ""
+        console.data(f"  truth        {truth}{when}")
+        width = max((len(column) for column in row.inputs), default=0)
+        for column, value in row.inputs.items():
+            shown = "missing" if value is None else f"{value:g}" if isinstance(value, float) else value
+            console.data(f"  {column.ljust(width)}  {shown}")
+    if found.rows > len(found.found) > 0:
+        console.note(f"{len(found.found)} of {found.rows} rows shown; name one as `{found.id}:ROW`")
+    return found
 
 
-def _shown(session: Session, record: PredictionRecord) -> dict[str, object]:
-    """Return a record's facts in readable form."""
-    version = session.app.registry.resolve(f"{record.deployment}@{record.version}")
-    signature = version.manifest.signature
-    numeric = np.frombuffer(record.numeric).reshape(record.rows, -1)
-    outputs = np.frombuffer(record.outputs or record.raw).reshape(record.rows, -1)
-    width = len(signature.text_names)
-    inputs: dict[str, object] = {name: float(numeric[0, i]) for i, name in enumerate(signature.numeric_names)}
-    inputs |= {name: record.text[i] for i, name in enumerate(signature.text_names) if i < width}
-    if signature.task is Task.REGRESSION:
-        answer: object = float(outputs[0, 0]) if outputs.size else None
-    else:
-        answer = {name: round(float(p), 6) for name, p in zip(signature.classes, outputs[0], strict=False)}
-    when = np.datetime64(record.ts_ns, "ns").astype("datetime64[s]")
-    return {
-        "prediction_id": record.prediction_id,
-        "answered_at": f"{when}Z",
-        "model": f"{record.deployment}@{record.version}",
-        "arm": f"{record.arm} (chance of this arm {record.propensity:g})",
-        "rows": record.rows,
-        "inputs": inputs,
-        "answer": answer,
-        "milliseconds": record.total_us / 1000,
-        "error": record.error_code or None,
-    }
+def _found(session: Session, name: str) -> FoundPrediction:
+    """Look a prediction up; what is not in the table yet is collected first."""
+    from kilter.control.lookup import Lookup
+
+    app = session.app
+    lookup = Lookup(metadata=app.metadata, table=app.table)
+    try:
+        return lookup.find(name)
+    except NotFound:
+        app.collector.collect(app.clock.now())
+    try:
+        return lookup.find(name)
+    except NotFound as error:
+        msg = f"no prediction, alert, gate run, rollout or decision has the id `{name}`"
+        raise NotFound(msg, hint="copy the id from an answer of /predict, or from `kilter status`") from error

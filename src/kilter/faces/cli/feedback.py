@@ -40,13 +40,16 @@ def command(
 ) -> int:
     """Send the labels in FILE, or one label, to the running data plane."""
     name = session.deployment(model)
+    if (one_id is None) != (one_label is None):
+        msg = "`--id` and `--label` go together"
+        raise InvalidRequest(msg, hint="use `--id ID --label LABEL`")
     if one_id is not None and one_label is not None:
         items: list[dict[str, object]] = [{"prediction_id": one_id, "label": one_label}]
     elif file is not None:
         key = ("entity_id", entity_col) if entity_col else ("prediction_id", id_col)
         items = _items(session, file, key, label_col, time_col)
     else:
-        msg = "give labels"
+        msg = "there are no labels to send"
         raise InvalidRequest(msg, hint="use `kilter feedback FILE`, or `--id ID --label LABEL`")
     accepted = 0
     for start in range(0, len(items), _CHUNK_ROWS):
@@ -55,7 +58,7 @@ def command(
         accepted += count if isinstance(count, int) else 0
         if len(items) > _CHUNK_ROWS:
             session.console.progress(min(1.0, (start + _CHUNK_ROWS) / len(items)), "sending labels")
-    session.console.data(f"{accepted} labels accepted for {name}")
+    session.console.data(f"{accepted:,} label{'' if accepted == 1 else 's'} accepted for {name}")
     session.console.undo("none, corrected by sending a later label for the same prediction")
     session.console.finish({"model": name, "accepted": accepted})
     return 0
@@ -88,5 +91,5 @@ def _items(
         found.append(item)
     if not found:
         msg = f"no row of the file has a label in `{label_col}`"
-        raise SchemaMismatch(msg, where=file)
+        raise SchemaMismatch(msg, where=file, hint="name the column of the truth with `--label-col`")
     return found

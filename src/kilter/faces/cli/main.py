@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import traceback
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from kilter import __version__
-from kilter.errors import KilterError
-from kilter.faces.cli import errors
+from kilter.contracts.version import VERSION
+from kilter.errors import KilterError, UnknownName
+from kilter.faces.cli import errors, usage
 from kilter.faces.cli.console import Console
 
 if TYPE_CHECKING:
@@ -24,17 +24,17 @@ __all__ = ["VERBS", "main"]
 VERBS = {
     "up": "start data plane, control plane and dashboard",
     "add": "register a model and write kilter.toml",
-    "check": "run the gates on a model, a data file or kilter.toml",
+    "check": "run the gates on a model; the exit code is the answer",
     "plan": "show the difference between kilter.toml and the live state",
     "apply": "carry kilter.toml or a saved plan out",
     "predict": "send rows through the deployed model",
     "feedback": "attach late labels to predictions",
     "status": "say what is served, how it is doing and what to do",
-    "explain": "say why: a prediction, alert, gate result or rollout",
+    "explain": "say why: a prediction, alert, gate run, rollout or decision",
     "retrain": "recalibrate or train afresh, then check",
     "promote": "move a rollout to its next step",
     "rollback": "go back to the last good version now",
-    "export": "write the audit log or the settings schema",
+    "export": "write or verify the audit log; write the settings schema",
     "doctor": "diagnose this machine and project",
     "demo": "watch the whole loop on real data",
 }
@@ -66,11 +66,9 @@ class _Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb; a wrong one gets the nearest right one."""
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
-            near = get_close_matches(args[0], VERBS, n=2)
-            hint = " or ".join(f"`kilter {name}`" for name in near) if near else "`kilter --help`"
-            message = f"unknown verb `{args[0]}`; try {hint}"
-            raise click.UsageError(message, ctx=ctx)
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            noun = "verb"
+            raise UnknownName.among(noun, args[0], VERBS)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -83,19 +81,30 @@ class _Verbs(click.Group):
 def _version(ctx: click.Context, _parameter: click.Parameter, is_asked: bool) -> None:  # noqa: FBT001 - click's call
     """Print the version and stop."""
     if is_asked:
-        click.echo(f"kilter {__version__}")
+        click.echo(f"kilter {VERSION}")
         ctx.exit(0)
 
 
-@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.command(
+    cls=_Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=False,
+    invoke_without_command=True,
+    subcommand_metavar="VERB [ARGS]...",
+)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
 )
-def _kilter() -> None:
+@click.pass_context
+def _kilter(ctx: click.Context) -> int:
     """Keep deployed machine-learning models in good working order.
 
-    Every verb takes --json, -q, -v, --yes and --project DIR.
+    Every verb takes --json, -q, -v, --yes, --no-color and --project DIR; `kilter VERB --help` lists
+    the rest.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+    return errors.DONE
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -112,50 +121,62 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         Always, with the exit code of ``interface.md``: 0 done, 1 the answer is no, 2 usage, 3 could
         not find out, 4 a person is needed, 130 interrupted.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_run(words))
-
-
-def _run(words: list[str]) -> int:
-    """Run and return the exit code."""
-    console = Console(verb=next((word for word in words if word in VERBS), "kilter"), is_json="--json" in words)
+    words = usage.verb_first(list(sys.argv[1:] if arguments is None else arguments), VERBS)
+    verb = words[0] if words and words[0] in VERBS else "kilter"
+    console = Console(verb=verb, is_json="--json" in words, is_quiet="-q" in words or "--quiet" in words)
     try:
-        result = _kilter.main(args=words, prog_name="kilter", standalone_mode=False)
+        code = _answer(words, console)
         sys.stdout.flush()
-    except KilterError as error:
-        console.fail(error)
-        _trace(words)
-        return errors.exit_code(error)
-    except click.ClickException as error:
-        click.echo(f"error: {error.format_message()}", err=True)
-        if isinstance(error, click.UsageError) and error.ctx is not None:
-            click.echo(f"fix:   `{error.ctx.command_path} --help` shows how to call it", err=True)
-        return errors.USAGE
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        return errors.INTERRUPTED
     except BrokenPipeError:
         # the reader has gone (`| head`): nothing to say, and nowhere to say it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return errors.DONE
+        code = errors.DONE
+    sys.exit(code)
+
+
+def _answer(words: list[str], console: Console) -> int:
+    """Run, and tell what went wrong."""
+    is_tracing = {"-v", "--verbose"} & set(words) or os.environ.get("KILTER_DEBUG") == "1"
+    try:
+        return _run(words, console)
+    except KilterError as error:
+        if is_tracing:
+            traceback.print_exc()
+        console.fail(error)
+        return errors.exit_code(error)
+    except click.ClickException as error:
+        console.fail(usage.told(error))
+        return errors.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        console.interrupted()
+        return errors.INTERRUPTED
+    except BrokenPipeError:
+        raise
     except Exception as error:  # noqa: BLE001 - face top: a fault of kilter's own is reported, never dumped on the user
-        click.echo(f"error: kilter failed: {type(error).__name__}: {error}", err=True)
-        click.echo(f"fix:   report it with the file {_saved_report()}", err=True)
-        _trace(words)
+        if is_tracing:
+            traceback.print_exc()
+        console.fail(_fault(error))
         return errors.COULD_NOT
+
+
+def _run(words: list[str], console: Console) -> int:
+    """Run the verb."""
+    try:
+        with _kilter.make_context("kilter", words, obj=console) as context:
+            result = _kilter.invoke(context)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
     return result if isinstance(result, int) else errors.DONE
 
 
-def _trace(words: list[str]) -> None:
-    """Print the traceback for those who asked for it."""
-    if "-v" in words or os.environ.get("KILTER_DEBUG") == "1":
-        traceback.print_exc()
-
-
-def _saved_report() -> Path:
-    """Save the full traceback where the user can find it."""
-    import tempfile
-
-    with tempfile.NamedTemporaryFile("w", prefix="kilter-error-", suffix=".txt", delete=False) as report:
-        report.write(f"kilter {__version__}\n{traceback.format_exc()}")
-        return Path(report.name)
+def _fault(error: Exception) -> KilterError:
+    """Word a fault of kilter's own, and keep the full report where the user can find it."""
+    hint = "run it again with `-v` and report what it prints"
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="kilter-error-", suffix=".txt", delete=False) as report:
+            report.write(f"kilter {VERSION}\n{traceback.format_exc()}")
+            hint = f"report it with the file {Path(report.name)}"
+    except OSError:
+        pass  # no room for a report either: the four lines are what is left
+    first = str(error).splitlines()[0] if str(error) else "no message"
+    return KilterError(f"kilter failed: {type(error).__name__}: {first}", why="this is a fault of kilter", hint=hint)

@@ -24,7 +24,7 @@ __all__ = ["command", "render"]
 @click.option("--out", type=click.Path(dir_okay=False), help="Save the plan; `kilter apply FILE` carries it out.")
 @click.option("--exit-code", "as_exit_code", is_flag=True, help="Exit with 1 if there is a difference.")
 def command(session: Session, *, model: str | None, out: str | None, as_exit_code: bool) -> int:
-    """Show what `kilter apply` would do, and change nothing."""
+    """Show what `kilter apply` would do for MODEL, and change nothing; default every model of kilter.toml."""
     names = [model] if model else [spec.model.name for spec in session.settings.deployments]
     plans = [session.app.deployer.plan(session.spec(name)) for name in names]
     for plan in plans:
@@ -37,7 +37,7 @@ def command(session: Session, *, model: str | None, out: str | None, as_exit_cod
             Path(out).write_bytes(msgspec.json.encode(saved))
         except OSError as error:
             msg = f"{out} cannot be written: {error.strerror}"
-            raise StoreError(msg, where=out) from error
+            raise StoreError(msg, where=out, hint="choose another file with `--out`") from error
         session.console.note(f"saved {out}: carry it out with `kilter apply {out}`")
     session.console.finish({"plans": plans})
     differs = any(not plan.is_empty for plan in plans)

@@ -27,23 +27,25 @@ _CHUNK_ROWS = 512
 @verb("predict")
 @click.argument("model", required=False)
 @click.option(
-    "--in", "source", help="Table (CSV, Parquet, XLSX, JSON lines); `-` reads JSON lines from standard input."
+    "--in", "source", metavar="FILE", help="CSV, Parquet, XLSX or JSON lines; `-` reads JSON lines from standard input."
 )
-@click.option("--row", help="One row as JSON, such as '{\"age\": 31}'.")
-@click.option("--out", help="Write CSV here instead of to standard output.")
+@click.option("--row", metavar="JSON", help="One row as JSON, such as '{\"age\": 31}'.")
+@click.option("--out", metavar="FILE", help="Write CSV here instead of to standard output.")
 def command(session: Session, *, model: str | None, source: str | None, row: str | None, out: str | None) -> int:
     """Predict rows through the running data plane; every prediction is logged and has an id."""
     if (source is None) == (row is None):
-        msg = "give rows"
+        msg = "there are no rows to predict" if row is None else "rows come from `--in` or `--row`, not both"
         raise InvalidRequest(msg, hint="use `--in FILE`, `--in -` or `--row JSON`")
     name = session.deployment(model)
     rows = _one(row) if row is not None else _rows(session, name, str(source))
+    spec = session.settings.deployment(name)
+    chunk = min(_CHUNK_ROWS, spec.deployment.max_batch_rows) if spec is not None else _CHUNK_ROWS
     answers: list[Mapping[str, object]] = []
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        reply = session.app.dataplane.predict(name, rows[start : start + _CHUNK_ROWS])
+    for start in range(0, len(rows), chunk):
+        reply = session.app.dataplane.predict(name, rows[start : start + chunk])
         answers.extend(_flat(reply))
-        if len(rows) > _CHUNK_ROWS:
-            session.console.progress(min(1.0, (start + _CHUNK_ROWS) / len(rows)), "predicting")
+        if len(rows) > chunk:
+            session.console.progress(min(1.0, (start + chunk) / len(rows)), "predicting")
     _write(session, answers, out)
     session.console.finish({"model": name, "predictions": answers})
     return 0
@@ -54,8 +56,8 @@ def _one(text: str) -> list[dict[str, object]]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        msg = f"the row is no JSON: {error}"
-        raise InvalidRequest(msg, hint="quote it: `--row '{\"age\": 31}'`") from error
+        msg = "the row is no JSON"
+        raise InvalidRequest(msg, why=str(error), hint="quote it: `--row '{\"age\": 31}'`") from error
     rows = value if isinstance(value, list) else [value]
     if not rows or not all(isinstance(one, dict) for one in rows):
         msg = "a row is a JSON object of column and value"
@@ -106,7 +108,7 @@ def _cell(value: object, *, is_whole: bool, kind: str) -> object:
 
 def _flat(reply: Mapping[str, object]) -> list[Mapping[str, object]]:
     """Return one flat record per row."""
-    found = []
+    found: list[Mapping[str, object]] = []
     predictions = reply.get("predictions")
     for one in predictions if isinstance(predictions, list) else []:
         flat = {"prediction_id": one["id"], "version": reply.get("version")}
@@ -132,5 +134,5 @@ def _write(session: Session, answers: Sequence[Mapping[str, object]], out: str |
         Path(out).write_text(text.getvalue(), encoding="utf-8")
     except OSError as error:
         msg = f"{out} cannot be written: {error.strerror}"
-        raise StoreError(msg, where=out) from error
+        raise StoreError(msg, where=out, hint="choose another file with `--out`") from error
     session.console.note(f"wrote {len(answers)} predictions to {out}")

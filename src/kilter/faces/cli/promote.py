@@ -22,9 +22,9 @@ def command(session: Session, *, model: str | None, reason: str) -> int:
     name = session.deployment(model)
     session.confirm(f"Move the rollout of {name} on by hand?")
     rollout = session.app.deployer.promote(name, by=session.who, reason=reason)
-    session.console.data(
-        f"{name}: version {rollout.candidate} {rollout.state}, {rollout.weight / 100:g} % of traffic. {rollout.reason}"
-    )
+    state = rollout.state.replace("_", " ")
+    share = f"{rollout.weight / 100:g} % of traffic"
+    session.console.data(f"{name}: version {rollout.candidate} {state}, {share}: {rollout.reason}")
     session.console.undo(f"kilter rollback {name} --reason TEXT")
     session.console.finish(rollout)
     return 0

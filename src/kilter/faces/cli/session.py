@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kilter.errors import InvalidRequest, UnknownName
+from kilter.errors import InvalidRequest, NotFound, UnknownName
 
 if TYPE_CHECKING:
     from kilter.app import App
+    from kilter.contracts.deployment import Deployment
     from kilter.contracts.spec import DeploymentSpec
     from kilter.faces.cli.console import Console
     from kilter.settings import Settings
@@ -43,10 +44,31 @@ class Session:
 
     @cached_property
     def app(self) -> App:
-        """The services."""
+        """The services of a project that exists.
+
+        Raises
+        ------
+        NotFound
+            If the folder holds neither ``kilter.toml`` nor a home folder.
+        """
+        if not (self.project / "kilter.toml").is_file() and not Path(self.settings.project.home).is_dir():
+            msg = "there is no kilter project in this folder"
+            hint = "run `kilter add MODEL --data REF --target COL`, or name the folder with `--project DIR`"
+            raise NotFound(msg, where=str(self.project.absolute()), hint=hint)
+        return self.new_app()
+
+    def new_app(self) -> App:
+        """Return the services of a project, which need not exist yet."""
         from kilter.app import build
 
-        return build(self.settings)
+        self.__dict__["app"] = app = build(self.settings)
+        return app
+
+    def close(self) -> None:
+        """Let go of whatever was opened."""
+        app = self.__dict__.pop("app", None)
+        if app is not None:
+            app.close()
 
     @property
     def who(self) -> str:
@@ -55,6 +77,12 @@ class Session:
             return getpass.getuser()
         except (KeyError, OSError):
             return f"uid {os.getuid()}"
+
+    def deployed(self, name: str) -> Deployment | None:
+        """Return a deployment's live state, or None before its first version."""
+        from kilter.contracts.deployment import Deployment
+
+        return self.app.metadata.read(lambda tx: tx.get(Deployment, name))
 
     def deployment(self, name: str | None) -> str:
         """Return the deployment that is meant: the named one, or the only one there is.

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kilter.contracts.deployment import Deployment
-from kilter.contracts.monitor import Alert, HealthState
+from kilter.control.status import StatusReader
 from kilter.faces.cli.errors import DONE
 from kilter.faces.cli.verb import verb
 
 if TYPE_CHECKING:
-    from kilter.contracts.monitor import DeploymentHealth
-    from kilter.contracts.plan import DeploymentStatus
+    from kilter.control.status import StatusItem
     from kilter.faces.cli.session import Session
 
 __all__ = ["command"]
@@ -29,8 +27,8 @@ def command(session: Session, *, model: str | None, watch: bool) -> int:
     """Say what is served, how it is doing, since when, and what to do next."""
     while True:
         shown = _screen(session, model)
+        session.console.finish(shown)
         if not watch:
-            session.console.finish(shown)
             return DONE
         time.sleep(_WATCH_S)
         click.clear()
@@ -38,47 +36,49 @@ def command(session: Session, *, model: str | None, watch: bool) -> int:
 
 def _screen(session: Session, model: str | None) -> dict[str, object]:
     """Print the state of the planes and of every model."""
-    app = session.app
-    if model is not None:
-        session.deployment(model)
-    pid = app.board.supervisor_pid()
-    workers = [status for status in app.board.statuses() if status.generation]
-    console = session.console
-    if pid is None:
-        console.data("serving        stopped (start with `kilter up`)")
-    else:
-        console.data(
-            f"serving        {len(workers)} workers on {session.settings.serving.host}:{session.settings.serving.port}"
-        )
-    found = app.metadata.read(lambda tx: tx.list(Deployment))
-    names = [one.id for one in found if model is None or one.id == model.split("@")[0]]
-    items = [_model(session, name) for name in names]
-    if not items:
-        console.data("no model is deployed; add one with `kilter add MODEL --data REF --target COL`, then `kilter up`")
-    return {"supervisor_pid": pid, "workers": len(workers), "models": items}
-
-
-def _model(session: Session, name: str) -> dict[str, object]:
-    """Print one model."""
     app, console = session.app, session.console
-    status: DeploymentStatus = app.deployer.status(name)
-    health: DeploymentHealth = app.monitor.headline(name)
-    alerts = app.metadata.read(lambda tx: tx.list(Alert, where={"deployment": name, "closed_at": None}))
-    console.data("")
-    live = status.deployment.champion
-    console.data(f"{name}@{live if live is not None else 'none'}  {console.paint(str(health.state))}")
-    console.data(f"  what         {health.sentence}")
-    if health.since is not None:
-        console.data(f"  since        {health.since:%Y-%m-%d %H:%M} UTC")
-    rollout = status.rollout
-    if rollout is not None and not rollout.state.is_final:
-        console.data(
-            f"  rollout      version {rollout.candidate} {rollout.state}, {rollout.weight / 100:g} % of traffic. {rollout.reason}"
-        )
-    for hold in status.holds:
-        console.data(f"  on hold      version {hold.number}: {hold.reason} ({hold.id})")
-    for alert in alerts:
+    name = session.deployment(model) if model is not None else None
+    pid = app.board.supervisor_pid()
+    workers = [status for status in app.board.statuses() if status.generation] if pid is not None else []
+    serving, server = session.settings.serving, session.settings.server
+    if pid is None:
+        console.data("serving        stopped; start it with `kilter up`")
+    else:
+        plural = "" if len(workers) == 1 else "es"
+        console.data(f"serving        {len(workers)} process{plural} on http://{serving.host}:{serving.port}")
+        console.data(f"dashboard      http://{server.host}:{server.port}")
+    reader = StatusReader(metadata=app.metadata, monitor=app.monitor, deployer=app.deployer)
+    items = [item for item in reader.every() if name in (None, item.deployment)]
+    for item in items:
+        _model(session, item)
+    live = {item.deployment for item in items}
+    wanted = [spec.model.name for spec in session.settings.deployments]
+    waiting = [one for one in wanted if one not in live and name in (None, one)]
+    for one in waiting:
+        console.data(f"\n{one}  not deployed yet")
+        console.data(f"  what to do   see its gates with `kilter check {one}`, serve it with `kilter up`")
+    if not items and not waiting:
+        console.data("no model yet: add one with `kilter add MODEL --data REF --target COL`")
+    return {"supervisor_pid": pid, "processes": len(workers), "items": items, "not_deployed": waiting}
+
+
+def _model(session: Session, item: StatusItem) -> None:
+    """Print one deployment."""
+    console = session.console
+    live = f"{item.deployment}@{item.champion}" if item.champion is not None else item.deployment
+    console.data(f"\n{live}  {console.paint(str(item.state))}")
+    console.data(f"  what         {item.sentence}")
+    if item.since is not None:
+        console.data(f"  since        {item.since:%Y-%m-%d %H:%M} UTC")
+    rollout = item.rollout
+    if rollout is not None:
+        text = f"version {rollout.candidate} {rollout.state.replace('_', ' ')}, {rollout.weight / 100:g} % of traffic"
+        console.data(f"  rollout      {text}: {rollout.reason or 'just begun'} (`kilter explain {rollout.id}`)")
+    if item.trigger is not None:
+        console.data(f"  retraining   {item.trigger.state.replace('_', ' ')}: {item.trigger.reason}")
+    for alert in item.alerts:
         console.data(f"  {alert.severity!s:12} {alert.headline} (`kilter explain {alert.id}`)")
-    if health.state is not HealthState.FINE or health.next_step:
-        console.data(f"  what to do   {health.next_step}")
-    return {"status": status, "health": health, "alerts": alerts}
+    for hold in item.holds:
+        console.data(f"  on hold      version {hold.number}: {hold.reason} ({hold.id})")
+    if item.next_step:
+        console.data(f"  what to do   {item.next_step}")

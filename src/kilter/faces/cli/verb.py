@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,27 +15,31 @@ if TYPE_CHECKING:
 
 __all__ = ["verb"]
 
-P = ParamSpec("P")
 
+def verb(name: str) -> Callable[[Callable[..., int]], click.Command]:
+    """Return a decorator that makes a command of a function ``(session, *, ...) -> exit code``."""
 
-def verb(name: str) -> Callable[[Callable[Concatenate[Session, P], int]], click.Command]:
-    """Return a decorator that makes a command of a function ``(session, ...) -> exit code``."""
-
-    def decorate(function: Callable[Concatenate[Session, P], int]) -> click.Command:
+    def decorate(function: Callable[..., int]) -> click.Command:
         @wraps(function)
         def run(
-            *args: P.args,
+            *,
             is_json: bool,
             is_quiet: bool,
             is_verbose: bool,
             is_yes: bool,
             is_plain: bool,
             project: str,
-            **kwargs: P.kwargs,
+            **given: object,
         ) -> int:
-            console = Console(verb=name, is_json=is_json, is_quiet=is_quiet, is_verbose=is_verbose)
+            del is_verbose  # looked at where errors are told, which is outside of any verb
+            console = click.get_current_context().ensure_object(Console)
+            console.verb, console.is_json, console.is_quiet = name, is_json, is_quiet
             console.has_colour = console.has_colour and not is_plain
-            return function(Session(console, project=project, is_yes=is_yes), *args, **kwargs)
+            session = Session(console, project=project, is_yes=is_yes)
+            try:
+                return function(session, **given)
+            finally:
+                session.close()
 
         wrapped: Callable[..., int] = run
         for option in reversed(_GLOBAL):
@@ -48,14 +52,14 @@ def verb(name: str) -> Callable[[Callable[Concatenate[Session, P], int]], click.
 _GLOBAL = (
     click.option("--json", "is_json", is_flag=True, help="Print one JSON object for programs."),
     click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Print the answer alone."),
-    click.option("-v", "--verbose", "is_verbose", is_flag=True, help="Print more, tracebacks included."),
+    click.option("-v", "--verbose", "is_verbose", is_flag=True, help="Print the traceback of an error."),
     click.option("--yes", "is_yes", is_flag=True, help="Do not ask before a change."),
     click.option("--no-color", "is_plain", is_flag=True, help="Print without colour."),
     click.option(
         "--project",
         default=".",
-        show_default=True,
-        type=click.Path(file_okay=False),
-        help="Folder of kilter.toml and the home folder.",
+        metavar="DIR",
+        type=click.Path(file_okay=False, exists=True),
+        help="Folder of kilter.toml; default this one.",
     ),
 )

@@ -70,22 +70,15 @@ def server_config(app: ServingApp, *, drain_s: float) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """The HTTP server with its own signals: the first drains, the second ends at once."""
+    """The HTTP server; signals are its caller's."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle SIGTERM and SIGINT while serving; nothing is raised again afterwards."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
+        """Leave the signals alone."""
+        yield
 
-    def _stop(self) -> None:
-        """Drain, or end at once when asked again."""
+    def stop(self) -> None:
+        """Drain, or end the process at once when asked again."""
         if self.should_exit:
             os._exit(_EXIT_AT_ONCE)
         self.should_exit = True
@@ -135,6 +128,10 @@ class Acceptor:
         JournalUnavailable
             If the log cannot be closed; what was acknowledged is safe.
         """
+        server = Server(server_config(self.app, drain_s=self._parts.drain_s))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):  # before the log is opened, so that it is always closed
+            loop.add_signal_handler(number, self._stop, server)
         self._sealed_epoch = self._parts.board.seal_epoch()
         self._report()
         following = asyncio.create_task(self._follow())
@@ -143,7 +140,6 @@ class Acceptor:
         gc.collect()
         gc.freeze()  # what is loaded now stays: collections need not walk it
         tasks = [following, asyncio.create_task(self._keep_log()), asyncio.create_task(self._show())]
-        server = Server(server_config(self.app, drain_s=self._parts.drain_s))
         try:
             await server.serve(sockets=[socket_])
         finally:
@@ -154,6 +150,11 @@ class Acceptor:
             self._loader.shutdown(wait=False, cancel_futures=True)
             self._parts.upkeep.close()
             self._parts.board.withdraw(self._slot)
+
+    def _stop(self, server: Server) -> None:
+        """End, also while the first table is being loaded."""
+        server.stop()
+        self._has_looked.set()
 
     async def _follow(self) -> None:
         """Follow the route files and the seal epoch."""
@@ -234,9 +235,10 @@ class Acceptor:
             await asyncio.sleep(_FLUSH_S)
 
     async def _show(self) -> None:
-        """Show a heartbeat."""
+        """Show a heartbeat, and end what takes too long."""
         while True:
             try:
+                self.app.end_slow()
                 self._report()
             except KilterError as error:
                 _log.warning("cannot report: %s", error.message, extra={"slot": self._slot})

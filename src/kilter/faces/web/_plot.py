@@ -29,8 +29,8 @@ NARROW = Size(name="narrow", width=340, height=260)
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 30
 _STEPS_S = (60, 300, 900, 3_600, 10_800, 21_600, 43_200, 86_400, 2 * 86_400, 7 * 86_400, 14 * 86_400)
-_MONTH_S = 30.4375 * 86_400
-_LONG_STEPS_S = tuple(months * _MONTH_S for months in (1, 2, 3, 6, 12, 24, 60))
+_DAY_S = 86_400
+_MONTHS = (1, 2, 3, 6, 12, 24, 60, 120)
 
 
 def element(name: str, content: Markup | str = "", **attributes: float | str) -> Markup:
@@ -38,7 +38,7 @@ def element(name: str, content: Markup | str = "", **attributes: float | str) ->
     parts = []
     for key, value in attributes.items():
         text = f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-        parts.append(Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), text))  # noqa: S704 - a constant
+        parts.append(Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), text))
     opening = Markup("<") + name + Markup("").join(parts)
     return opening + Markup(">") + escape(content) + Markup("</") + name + Markup(">")
 
@@ -60,7 +60,7 @@ def number(value: float | None) -> str:
 def ticks(low: float, high: float, most: int = 5) -> tuple[float, ...]:
     """Return round values that cover a range."""
     span = high - low or 1.0
-    rough = span / max(most - 1, 1)
+    rough = span / max(most, 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -70,14 +70,26 @@ def ticks(low: float, high: float, most: int = 5) -> tuple[float, ...]:
 def time_ticks(low_s: float, high_s: float, most: int = 5) -> tuple[tuple[float, str], ...]:
     """Return round times (seconds since the epoch) with their labels."""
     span = high_s - low_s or 1.0
-    step = next((step for step in (*_STEPS_S, *_LONG_STEPS_S) if span / step <= most), span / most)
-    pattern = "%H:%M" if step < 86_400 else "%d %b" if span < 300 * 86_400 else "%b %Y"
+    if span / _STEPS_S[-1] > most:
+        return _month_ticks(low_s, high_s, most)
+    step = next(step for step in _STEPS_S if span / step <= most)
+    pattern = "%H:%M" if step < _DAY_S else "%d %b"
     first = math.ceil(low_s / step)
     last = math.floor(high_s / step)
     return tuple(
         (index * step, datetime.fromtimestamp(index * step, tz=UTC).strftime(pattern))
         for index in range(first, last + 1)
     )
+
+
+def _month_ticks(low_s: float, high_s: float, most: int) -> tuple[tuple[float, str], ...]:
+    """Return the first days of months, every so many of them."""
+    first, last = (datetime.fromtimestamp(value, tz=UTC) for value in (low_s, high_s))
+    begin, end = first.year * 12 + first.month, last.year * 12 + last.month - 1
+    step = next((step for step in _MONTHS if (end - begin + 1) / step <= most), 1_200)
+    marks = (index for index in range(begin, end + 1) if index % step == 0)
+    days = (datetime(index // 12, index % 12 + 1, 1, tzinfo=UTC) for index in marks)
+    return tuple((day.timestamp(), day.strftime("%b %Y")) for day in days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -110,7 +111,7 @@ def failure(request: Request, error: KilterError, status: int) -> Response:
         return Response(msgspec.json.encode(body), status, media_type="application/problem+json")
     drawer = _Drawer(environment(), "kilter")
     spec = PageSpec(name="failure", url="", title="That did not work", about="", section="")
-    return drawer.draw("failure.html", status, spec=spec, error=error, status=status, query=None, page=None)
+    return drawer.draw("failure.html", status, spec=spec, error=error, code=status, query=None, page=None)
 
 
 def environment() -> jinja2.Environment:
@@ -132,6 +133,7 @@ def environment() -> jinja2.Environment:
     made.filters.update(
         ago=words.ago,
         duration=words.duration,
+        exp=lambda value: math.exp(min(value, 50.0)),
         interval=words.interval,
         metric=words.metric_name,
         moment=words.moment,

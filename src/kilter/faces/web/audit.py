@@ -18,8 +18,9 @@ PAGE = PageSpec(
     name="audit",
     url="/audit",
     title="Audit",
-    about="Every step that kilter or a person took. Each row carries the fingerprint of the one before, so a change shows.",
+    about="Every step that was taken. Each row carries the fingerprint of the one before, so any later change shows.",
     section="audit",
+    is_wide=True,
     fields=("after", "subject", "action"),
 )
 

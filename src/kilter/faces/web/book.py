@@ -67,7 +67,6 @@ def windows(app: App, model: str, *, most: int = _MOST_WINDOWS) -> tuple[Window,
 
 def champion(app: App, model: str, number: int | None = None) -> ModelVersion | None:
     """Return a version of a model: the live one, or the one of that number."""
-
     wanted = number
     if wanted is None:
         deployment = app.metadata.read(lambda tx: tx.get(Deployment, model))

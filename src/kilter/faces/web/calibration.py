@@ -1,4 +1,4 @@
-"""Calibration: when the model says 70 of 100, is it 70 of 100?"""
+"""Calibration: whether 70 of 100 happens 70 times of 100."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def data(app: App, query: Query) -> CalibrationPage:
     gap = sum(abs(one.stated - one.observed) * one.n for one in bins) / labels if labels else None
     windows = min(len(mature), _RECENT)
     told = (
-        f"stated and observed differ by {100 * gap:.1f} of 100 on average, over {labels:,} labels of the last {windows} windows"
+        f"stated and observed differ by {100 * gap:.1f} of 100 on average, over {labels:,} labels "
+        f"of the last {windows} windows"
         if gap is not None
         else "no labels for this version yet"
     )

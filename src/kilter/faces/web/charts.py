@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from kilter.faces.web._plot import NARROW, WIDE, Plot, Size, element, figure, number, table, ticks, time_ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "Bar",
@@ -99,6 +102,12 @@ class Bar:
     label: str
     reference: float
     now: float
+    short: str = ""
+
+    @property
+    def mark(self) -> str:
+        """What stands below the bar."""
+        return self.short or self.label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +169,9 @@ def pairs(chart: Pairs) -> Markup:
     drawings = []
     for size in (Size(name="wide", width=720, height=220), Size(name="narrow", width=340, height=220)):
         plot = Plot(size=size, x_low=0.0, x_high=float(len(chart.bars)), y_low=0.0, y_high=top * 1.05)
-        step = max(1, -(-len(chart.bars) * 44 // (plot.right - plot.left)))
-        labels = [(i + 0.5, bar.label) for i, bar in enumerate(chart.bars) if i % step == 0]
+        widest = 7 * max(len(bar.mark) for bar in chart.bars) + 10
+        step = max(1, -(-len(chart.bars) * widest // (plot.right - plot.left)))
+        labels = [(i + 0.5, bar.mark) for i, bar in enumerate(chart.bars) if i % step == 0]
         parts = [plot.axes(labels, ticks(0.0, top * 1.05, 4), _percent)]
         width = (plot.right - plot.left) / len(chart.bars)
         for i, bar in enumerate(chart.bars):
@@ -257,8 +267,8 @@ def _course(plot: Plot, one: Line) -> Markup:
     parts = []
     for point in band:
         at = plot.x(point.at.timestamp())
-        ends = {"y1": plot.y(point.low or 0.0), "y2": plot.y(point.high or 0.0)}
-        parts.append(element("line", x1=at, x2=at, class_=f"interval {one.kind}", **ends))
+        low, high = plot.y(point.low or 0.0), plot.y(point.high or 0.0)
+        parts.append(element("line", x1=at, x2=at, y1=low, y2=high, class_=f"interval {one.kind}"))
     places = [(point.at.timestamp(), point.value) for point in shown]
     parts.append(element("path", d=plot.path(places), class_=f"line {one.kind}"))
     if len(shown) <= 80:

@@ -1,4 +1,4 @@
-"""Drift: do the rows that come in now look like those the model learned from?"""
+"""Drift: whether the rows that come in now look like those the model learned from."""
 
 from __future__ import annotations
 

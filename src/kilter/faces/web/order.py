@@ -91,8 +91,8 @@ ORDERS = (
         name="retrain",
         title="Train a fresh version and check it",
         button="Retrain",
-        effect="The project's training function runs on recent data. Its result has to pass the gates and beat the live "
-        "version before it gets any traffic.",
+        effect="The project's training function runs on recent data. Its result has to pass the gates and beat the "
+        "live version before it gets any traffic.",
         undo="Nothing to undo before the rollout; then end it, or roll back.",
     ),
 )

@@ -28,6 +28,7 @@ class PageSpec:
     about: str
     section: str
     fields: tuple[str, ...] = ()
+    is_wide: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

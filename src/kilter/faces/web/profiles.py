@@ -55,7 +55,7 @@ def reliability_bins(app: App, version: ModelVersion, history: Sequence[Window])
     found = [profile for window in history if (profile := window_profile(app, window, reference)) is not None]
     if not found:
         return ()
-    outcome = np.sum([profile.outcome for profile in found], axis=0, dtype=np.int64)
+    outcome = np.stack([profile.outcome for profile in found]).sum(axis=0)
     rows = outcome[:, :4].sum(axis=1)
     happened = outcome[:, 1] + outcome[:, 3]
     stated = outcome[:, 4:6].sum(axis=1) / _FIXED
@@ -110,17 +110,17 @@ def _numeric_bars(one: NumericMap, counts: NDArray[np.int64]) -> tuple[Bar, ...]
 def _range(edges: NDArray[np.float64], start: int, end: int) -> str:
     """Name the cells from start to end by their edges."""
     if start == 0:
-        return f"< {edges[min(end, edges.size) - 1]:.3g}" if edges.size else "all"
+        return f"<{edges[min(end, edges.size) - 1]:.3g}" if edges.size else "all"
     if end > edges.size:
-        return f"≥ {edges[start - 1]:.3g}"
-    return f"{edges[start - 1]:.3g}…{edges[end - 1]:.3g}"
+        return f"≥{edges[start - 1]:.3g}"
+    return f"{edges[start - 1]:.3g} to {edges[end - 1]:.3g}"
 
 
 def _bars(names: Sequence[str], then: NDArray[np.int64], now: NDArray[np.int64]) -> tuple[Bar, ...]:
     """Turn counts into shares; cells empty on both sides are left out, and the smallest beyond twelve merged."""
     all_then, all_now = max(1, int(then.sum())), max(1, int(now.sum()))
     bars = [
-        Bar(label=name, reference=int(a) / all_then, now=int(b) / all_now)
+        Bar(label=name, reference=int(a) / all_then, now=int(b) / all_now, short=name.partition(" to ")[0])
         for name, a, b in zip(names, then, now, strict=True)
         if a or b
     ]

@@ -20,6 +20,7 @@ PAGE = PageSpec(
     title="Rollouts",
     about="New versions get a small part of the traffic first; they get more only while nothing speaks against them.",
     section="rollouts",
+    is_wide=True,
     fields=("after", "deployment"),
 )
 

@@ -24,6 +24,7 @@ PAGE = PageSpec(
     title="Versions",
     about="Every version that ever was, how it came to be, and which tests it passed before it was let near traffic.",
     section="home",
+    is_wide=True,
     fields=("after",),
 )
 

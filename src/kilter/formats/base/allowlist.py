@@ -106,7 +106,7 @@ def _refused(module: str, name: str) -> UnsafeArtifact:
     """Build the refusal."""
     return UnsafeArtifact(
         f"the model file names `{module}.{name}`, which is not allowed; it was not run",
-        why="a pickle can call whatever it names: only scikit-learn, numpy, scipy.sparse and plain containers are let in",
+        why="a pickle can call whatever it names: only scikit-learn, numpy, scipy.sparse and containers are let in",
         hint="save the model without code of your own, or export it to ONNX and add the `.onnx` file",
         details={"global": f"{module}.{name}"},
     )

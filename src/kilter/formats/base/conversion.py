@@ -5,18 +5,17 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnx
 import skl2onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 from onnx.defs import onnx_opset_version
-from skl2onnx.common import _container
+from skl2onnx.common import _container, tree_ensemble
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
+from skl2onnx.operator_converters import random_forest
 
 from kilter.contracts.signature import ColumnType, Signature, Task
 from kilter.errors import FormatError, ModelFailed
@@ -26,6 +25,8 @@ from kilter.formats.base.parity import Parity, compare, require_batch_invariance
 from kilter.formats.base.session import COLUMNS_KEY, MISSING_TEXT, MISSING_TEXT_KEY, OnnxModel, open_session
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kilter.contracts.batch import Batch
     from kilter.formats.base.feeding import Estimator
 
@@ -99,7 +100,7 @@ def _graph(estimator: Estimator, signature: Signature, *, is_double: bool, opset
     else:
         inputs = [("input", number([None, len(signature.columns)]))]
     options = {id(model): {"zipmap": False}} if signature.task is not Task.REGRESSION else None
-    with _plain_attributes():
+    with _mended_converter():
         proto = skl2onnx.convert_sklearn(
             model,
             name="kilter",
@@ -109,20 +110,15 @@ def _graph(estimator: Estimator, signature: Signature, *, is_double: bool, opset
         )
     if is_columns:
         _describe(proto, signature)
-    return bytes(mend(proto, MISSING_TEXT, rounds_trees=_has_plain_trees(model)).SerializeToString())
-
-
-def _has_plain_trees(estimator: Estimator) -> bool:
-    """Say whether all trees inside are scikit-learn's own, which see inputs in float32."""
-    names = {type(part).__module__.split(".")[1] + "." + type(part).__name__ for part in parts(estimator)}
-    return any(name.startswith("tree.") for name in names) and not any("HistGradient" in name for name in names)
+    return bytes(mend(proto, MISSING_TEXT).SerializeToString())
 
 
 def _describe(proto: onnx.ModelProto, signature: Signature) -> None:
     """Note which column feeds which input, since the converter renames what is no identifier."""
     names = [column.name for column in signature.columns]
     if len(proto.graph.input) != len(names):
-        raise FormatError(f"the converted graph takes {len(proto.graph.input)} inputs for {len(names)} columns")
+        msg = f"the converted graph takes {len(proto.graph.input)} inputs for {len(names)} columns"
+        raise FormatError(msg)
     helper.set_model_props(proto, {COLUMNS_KEY: json.dumps(names), MISSING_TEXT_KEY: MISSING_TEXT})
 
 
@@ -163,24 +159,57 @@ def _with_stand_in(levels: np.typing.NDArray[Any]) -> np.typing.NDArray[Any]:
 
 
 @contextmanager
-def _plain_attributes() -> Iterator[None]:
-    """Give protobuf plain integers: skl2onnx 1.20 hands numpy booleans on, which onnx 1.23 refuses."""
-    original = _container.make_node
+def _mended_converter() -> Iterator[None]:
+    """Mend skl2onnx 1.20 while it works.
 
-    def make_node(*positional: object, **named: object) -> object:
-        return original(*positional, **{name: _plain(value) for name, value in named.items()})
+    It hands numpy booleans to protobuf, which onnx 1.23 refuses; it writes thresholds of trees as float32
+    where inputs are doubles; and it moves thresholds of histogram trees as if those rounded their inputs.
+    """
+    make_node = _container.make_node
+    threshold, add_tree = (
+        tree_ensemble.sklearn_threshold,
+        random_forest.add_tree_to_attribute_pairs_hist_gradient_boosting,
+    )
 
-    _container.make_node = make_node
+    def make_plain_node(op_type: str, *positional: object, **named: object) -> object:
+        is_tree = op_type.startswith("TreeEnsemble")
+        plain = (_as_tensor(name, value) if is_tree else (name, _plain(value)) for name, value in named.items())
+        return make_node(op_type, *positional, **dict(plain))
+
+    def exact_threshold(value: float, dtype: object, mode: str) -> float:
+        return value if dtype == np.float64 else float(threshold(value, dtype, mode))
+
+    def add_histogram_tree(*positional: object, **named: object) -> None:
+        tree_ensemble.sklearn_threshold = exact_threshold
+        try:
+            add_tree(*positional, **named)
+        finally:
+            tree_ensemble.sklearn_threshold = threshold
+
+    _container.make_node = make_plain_node
+    random_forest.add_tree_to_attribute_pairs_hist_gradient_boosting = add_histogram_tree
     try:
         yield
     finally:
-        _container.make_node = original
+        _container.make_node = make_node
+        random_forest.add_tree_to_attribute_pairs_hist_gradient_boosting = add_tree
+
+
+def _as_tensor(name: str, value: object) -> tuple[str, object]:
+    """Keep doubles of a tree ensemble as a tensor, since plain attributes are float32."""
+    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+        return f"{name}_as_tensor", numpy_helper.from_array(value, name)
+    return name, _plain(value)
 
 
 def _plain(value: object) -> object:
     """Turn numpy booleans and integers into Python's integers."""
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biu":
         return np.asarray(value).astype(np.int64).tolist()
-    if isinstance(value, list | tuple) and value and all(isinstance(item, bool | np.bool_ | np.integer) for item in value):
+    if (
+        isinstance(value, list | tuple)
+        and value
+        and all(isinstance(item, bool | np.bool_ | np.integer) for item in value)
+    ):
         return [int(item) for item in value]
     return value

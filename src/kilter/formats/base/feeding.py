@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -14,6 +13,8 @@ from kilter.contracts.signature import Column, ColumnType, Signature, Task
 from kilter.errors import ModelFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 Estimator: TypeAlias = Any
@@ -85,12 +86,12 @@ class NativeModel:
                 else:
                     values = np.asarray(self._estimator.predict_proba(rows), dtype=np.float64)
         except Exception as error:  # an estimator may raise anything
-            raise ModelFailed(
-                "the scikit-learn model failed on this input", why=f"{type(error).__name__}: {str(error)[:300]}"
-            ) from error
+            msg = "the scikit-learn model failed on this input"
+            raise ModelFailed(msg, why=f"{type(error).__name__}: {str(error)[:300]}") from error
         expected = (batch.rows, *((len(self._signature.classes),) if self._signature.classes else ()))
         if values.shape != expected:
-            raise ModelFailed(f"the scikit-learn model answered shape {list(values.shape)}, expected {list(expected)}")
+            msg = f"the scikit-learn model answered shape {list(values.shape)}, expected {list(expected)}"
+            raise ModelFailed(msg)
         return Scores(values=values)
 
     def close(self) -> None:
@@ -104,7 +105,7 @@ class NativeModel:
             for column in self._signature.columns
         }
         try:
-            import pandas as pd  # noqa: PLC0415 - only where the user has it, only in a child
+            import pandas as pd  # type: ignore[import-untyped] # noqa: PLC0415 - only where the user has it, only in a child
         except ModuleNotFoundError:
             return pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()})
         return pd.DataFrame({name: pd.Series(values, dtype=self._dtype(values)) for name, values in columns.items()})

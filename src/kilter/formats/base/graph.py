@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import onnx
 
-from kilter.contracts.format import ReferenceTable
 from kilter.contracts.signature import ColumnType, Signature, Task
 from kilter.errors import FormatError, SchemaMismatch
 from kilter.formats.base.inference import classes_of, input_columns, make_signature
 from kilter.formats.base.session import COLUMNS_KEY
 
 if TYPE_CHECKING:
+    from kilter.contracts.format import ReferenceTable
     from kilter.formats.base.reference import Reference
 
 __all__ = ["graph_signature"]
@@ -34,7 +35,8 @@ def graph_signature(path: str, session: Any, reference: Reference, request: Refe
     """
     inputs = session.get_inputs()
     if not inputs:
-        raise FormatError("the ONNX model takes no inputs", hint="export a model with one input for its columns")
+        msg = "the ONNX model takes no inputs"
+        raise FormatError(msg, hint="export a model with one input for its columns")
     metadata = session.get_modelmeta().custom_metadata_map
     names: tuple[str, ...] = ()
     width = None
@@ -54,13 +56,16 @@ def _classes(path: str, session: Any, reference: Reference, request: ReferenceTa
     known = _labels_in_graph(path)
     outputs = session.get_outputs()
     is_classifier = bool(known) or any(not item.type.startswith(("tensor(float", "tensor(double")) for item in outputs)
-    if request.task == Task.REGRESSION or (request.task == "auto" and not is_classifier and _is_number(reference, request)):
+    if request.task == Task.REGRESSION or (
+        request.task == "auto" and not is_classifier and _is_number(reference, request)
+    ):
         return ()
     if known:
         return known
     if not request.target:
+        msg = "the ONNX model does not say which classes it knows, and no target is named"
         raise SchemaMismatch(
-            "the ONNX model does not say which classes it knows, and no target is named",
+            msg,
             hint="name the column with the labels with `--target`",
         )
     return classes_of(reference, request.target)
@@ -80,7 +85,7 @@ def _is_number(reference: Reference, request: ReferenceTable) -> bool:
     """Say whether the target looks like a quantity: a number with fractions or many values."""
     if not request.target:
         return True
-    kind = reference.types[request.target]
+    kind, values = reference.types[request.target], reference.columns[request.target]
     if kind is ColumnType.FLOAT:
-        return any(not float(value).is_integer() for value in reference.columns[request.target].tolist() if value == value)  # noqa: PLR0124 - NaN
-    return kind is ColumnType.INTEGER and len(set(reference.columns[request.target].tolist())) > _FEW
+        return bool(np.any(np.mod(values[np.isfinite(values)], 1.0)))
+    return kind is ColumnType.INTEGER and len(set(values.tolist())) > _FEW

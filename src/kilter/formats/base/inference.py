@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kilter.contracts.batch import Batch
-from kilter.contracts.format import LoadedModel, ReferenceTable
 from kilter.contracts.signature import Column, ColumnType, Signature, Task
 from kilter.errors import FormatError, ModelFailed, SchemaMismatch, UnknownName
 from kilter.measures.rows import batch_of, label_text
@@ -17,6 +16,9 @@ from kilter.measures.rows import batch_of, label_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
+    from kilter.contracts.format import LoadedModel, ReferenceTable
     from kilter.formats.base.feeding import Estimator
     from kilter.formats.base.reference import Reference
 
@@ -25,7 +27,9 @@ __all__ = ["classes_of", "estimator_signature", "fit_missing", "input_columns", 
 _SAMPLE_ROWS = 2_000
 
 
-def input_columns(reference: Reference, request: ReferenceTable, names: tuple[str, ...], width: int | None) -> tuple[str, ...]:
+def input_columns(
+    reference: Reference, request: ReferenceTable, names: tuple[str, ...], width: int | None
+) -> tuple[str, ...]:
     """Return the columns that a model takes, in its order.
 
     Raises
@@ -34,12 +38,14 @@ def input_columns(reference: Reference, request: ReferenceTable, names: tuple[st
         If the reference lacks a column that the model names, or has another number than it takes.
     """
     if request.target and request.target not in reference.columns:
-        raise UnknownName.among("column", request.target, reference.columns, where="--target")
+        msg = "column"
+        raise UnknownName.among(msg, request.target, reference.columns, where="--target")
     if names:
         missing = [name for name in names if name not in reference.columns]
         if missing:
+            msg = f"the reference table lacks {len(missing)} column(s) that the model takes: {_shown(missing)}"
             raise SchemaMismatch(
-                f"the reference table lacks {len(missing)} column(s) that the model takes: {_shown(missing)}",
+                msg,
                 why=f"it has {_shown(list(reference.columns))}",
                 hint="give the table that the model was trained on, before any encoding done outside the model",
                 details={"missing": [*missing]},
@@ -50,8 +56,9 @@ def input_columns(reference: Reference, request: ReferenceTable, names: tuple[st
     for candidates in (kept, others):
         if width is None or len(candidates) == width:
             return tuple(candidates)
+    msg = f"the model takes {width} columns, the reference table has {len(kept)} beside the target: {_shown(kept)}"
     raise SchemaMismatch(
-        f"the model takes {width} columns, the reference table has {len(kept)} beside the target: {_shown(kept)}",
+        msg,
         why="the model was trained without column names, so all columns are taken in order",
         hint="give a table with exactly the model's columns and the target, or train with named columns",
     )
@@ -73,14 +80,16 @@ def estimator_signature(estimator: Estimator, reference: Reference, request: Ref
     classes: tuple[str, ...] = ()
     if hasattr(estimator, "classes_"):
         if isinstance(estimator.classes_, list):
+            msg = "the model answers several outputs at once, which kilter does not serve"
             raise FormatError(
-                "the model answers several outputs at once, which kilter does not serve",
+                msg,
                 hint="train one model per target",
             )
         classes = tuple(label_text(label) for label in np.asarray(estimator.classes_).tolist())
         if not hasattr(estimator, "predict_proba"):
+            msg = f"{type(estimator).__name__} gives no probabilities (it has no `predict_proba`)"
             raise FormatError(
-                f"{type(estimator).__name__} gives no probabilities (it has no `predict_proba`)",
+                msg,
                 why="kilter needs probabilities to monitor, calibrate and compare models",
                 hint="wrap it in `CalibratedClassifierCV(model)` and fit that",
             )
@@ -99,14 +108,14 @@ def make_signature(
     """
     task = Task.REGRESSION if not classes else Task.BINARY if len(classes) == 2 else Task.MULTICLASS
     if request.task not in ("auto", task.value):
-        raise SchemaMismatch(
-            f"the model is for {task.value}, the task asked for is {request.task}", hint=f"set `task = \"{task.value}\"`"
-        )
+        msg = f"the model is for {task.value}, the task asked for is {request.task}"
+        raise SchemaMismatch(msg, hint=f'set `task = "{task.value}"`')
     positive = ""
     if task is Task.BINARY:
         positive = request.positive or _rarer(reference, request.target, classes)
         if positive not in classes:
-            raise UnknownName.among("class", positive, classes, where="--positive")
+            msg = "class"
+            raise UnknownName.among(msg, positive, classes, where="--positive")
     described = tuple(reference.column(name) for name in columns)
     return Signature(task=task, target=request.target, columns=described, classes=classes, positive=positive)
 
@@ -128,7 +137,9 @@ def sample_rows(reference: Reference, signature: Signature) -> Batch:
     return batch_of(signature, {name: values[positions] for name, values in reference.columns.items() if name in names})
 
 
-def fit_missing(signature: Signature, load: Callable[[Signature], LoadedModel], batch: Batch) -> tuple[Signature, Batch]:
+def fit_missing(
+    signature: Signature, load: Callable[[Signature], LoadedModel], batch: Batch
+) -> tuple[Signature, Batch]:
     """Keep ``nullable`` only where the model answers rows with a gap; drop sample rows it cannot answer.
 
     Raises
@@ -151,26 +162,28 @@ def fit_missing(signature: Signature, load: Callable[[Signature], LoadedModel], 
     try:
         model.run(take(usable, np.arange(min(usable.rows, 8))))
     except ModelFailed as error:
+        msg = "the model cannot score rows of the reference table"
         raise SchemaMismatch(
-            "the model cannot score rows of the reference table",
+            msg,
             why=error.why,
             hint="give the table that the model was trained on, with the same columns and types",
         ) from error
     return fitted, usable
 
 
-def take(batch: Batch, rows: np.typing.NDArray[np.bool_] | np.typing.NDArray[np.int64]) -> Batch:
+def take(batch: Batch, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Batch:
     """Select rows of a batch."""
     numeric, text = np.asarray(batch.numeric)[rows], np.asarray(batch.text)[rows]
     return Batch(rows=numeric.shape[0], numeric=np.ascontiguousarray(numeric), text=text)
 
 
-def _gaps(signature: Signature, batch: Batch, column: Column) -> np.typing.NDArray[np.bool_]:
+def _gaps(signature: Signature, batch: Batch, column: Column) -> NDArray[np.bool_]:
     """Mark the rows where a column is missing."""
     if column.type is ColumnType.TEXT:
         texts = np.asarray(batch.text)[:, signature.text_names.index(column.name)]
         return np.array([value is None for value in texts.tolist()], dtype=np.bool_)
-    return np.isnan(np.asarray(batch.numeric)[:, signature.numeric_names.index(column.name)])
+    numbers: NDArray[np.float64] = np.asarray(batch.numeric)[:, signature.numeric_names.index(column.name)]
+    return np.isnan(numbers)
 
 
 def _answers_gaps(model: LoadedModel, batch: Batch) -> bool:
@@ -187,7 +200,7 @@ def _answers_gaps(model: LoadedModel, batch: Batch) -> bool:
 def _labels(reference: Reference, target: str) -> list[str | None]:
     """Return the labels of the reference as text."""
     kind = reference.types[target]
-    cells = reference.columns[target].tolist()
+    cells: list[Any] = reference.columns[target].tolist()
     if kind is ColumnType.TEXT:
         return cells
     if kind is ColumnType.BOOLEAN:
@@ -203,8 +216,9 @@ def _rarer(reference: Reference, target: str, classes: tuple[str, ...]) -> str:
     aliases = {"true": "1", "false": "0", "1": "true", "0": "false"}
     seen = {name: counts[name] + (0 if name in counts else counts[aliases.get(name, "")]) for name in classes}
     if not any(seen.values()):
+        msg = f"the target `{target}` holds none of the model's classes {list(classes)}"
         raise SchemaMismatch(
-            f"the target `{target}` holds none of the model's classes {list(classes)}",
+            msg,
             why=f"it holds {_shown(list(counts))}",
             hint="name the column that the model was trained to predict with `--target`",
         )

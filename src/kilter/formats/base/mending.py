@@ -13,13 +13,12 @@ __all__ = ["mend"]
 _NAN: Final = float("nan")
 
 
-def mend(proto: onnx.ModelProto, missing_text: str, *, rounds_trees: bool) -> onnx.ModelProto:
+def mend(proto: onnx.ModelProto, missing_text: str) -> onnx.ModelProto:
     """Mend what the converter writes and onnxruntime cannot run, or runs differently.
 
     Imputers of doubles become a choice by IsNaN, since onnxruntime has none. Ordinal codes of missing
     text become NaN, as scikit-learn gives them. Outputs of tree ensembles are declared as the floats
-    that they are, also for double inputs; with ``rounds_trees`` doubles are rounded to float32 before
-    they reach a tree, as scikit-learn's own trees (not the histogram ones) do.
+    that they are, also for double inputs.
 
     Raises
     ------
@@ -33,8 +32,6 @@ def mend(proto: onnx.ModelProto, missing_text: str, *, rounds_trees: bool) -> on
             nodes += _choice_by_nan(proto, node)
         elif node.op_type == "LabelEncoder" and has_gaps:
             nodes.append(_with_float_codes(node, missing_text))
-        elif node.op_type.startswith("TreeEnsemble") and doubles and rounds_trees:
-            nodes += _rounded(node)
         else:
             nodes.append(node)
     del proto.graph.node[:]
@@ -83,17 +80,6 @@ def _with_float_codes(node: onnx.NodeProto, missing_text: str) -> onnx.NodeProto
         values_floats=[_NAN if key == missing_text else float(code) for key, code in zip(keys, codes, strict=True)],
         default_float=float(found["default_int64"].i) if "default_int64" in found else -1.0,
     )
-
-
-def _rounded(node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """Round a tree ensemble's input to float32."""
-    single, double = f"{node.output[0]}_single", f"{node.output[0]}_double"
-    casts = [
-        helper.make_node("Cast", [node.input[0]], [single], to=onnx.TensorProto.FLOAT),
-        helper.make_node("Cast", [single], [double], to=onnx.TensorProto.DOUBLE),
-    ]
-    node.input[0] = double
-    return [*casts, node]
 
 
 def _declare_floats(proto: onnx.ModelProto) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilter.contracts.batch import Batch
-from kilter.contracts.format import LoadedModel
 from kilter.contracts.signature import Signature, Task
 from kilter.errors import FormatError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from kilter.contracts.format import LoadedModel
 
 __all__ = ["Parity", "compare", "require_batch_invariance"]
 
@@ -81,8 +82,9 @@ def require_batch_invariance(model: LoadedModel, batch: Batch) -> None:
     for size in (2, 64):
         together = np.asarray(model.run(_rows(batch, 0, size)).values)
         if not np.allclose(together, singles[: together.shape[0]], rtol=1e-5, atol=1e-6, equal_nan=True):
+            msg = f"the model answers a row differently among {size} rows than alone"
             raise FormatError(
-                f"the model answers a row differently among {size} rows than alone",
+                msg,
                 hint="export the model in inference mode, with a free first dimension",
             )
 

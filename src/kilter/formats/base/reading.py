@@ -68,21 +68,24 @@ def read_estimator(path: str) -> Any:  # noqa: ANN401 - scikit-learn ships no ty
     except KilterError:
         raise
     except ModuleNotFoundError as error:
+        msg = f"`{file.name}` needs the library `{error.name}`, which is not installed"
         raise FormatError(
-            f"`{file.name}` needs the library `{error.name}`, which is not installed",
+            msg,
             where=file.name,
             hint=f"run `pip install {(error.name or '').partition('.')[0]}`, then add the model again",
         ) from error
     except Exception as error:  # a damaged pickle fails in whatever it was about to build
+        msg = f"`{file.name}` cannot be read: it is damaged, cut short, or of another kind than its suffix says"
         raise FormatError(
-            f"`{file.name}` cannot be read: it is damaged, cut short, or of another kind than its suffix says",
+            msg,
             where=file.name,
             why=f"{type(error).__name__}: {str(error)[:200]}",
             hint="save the model again with `joblib.dump(model, path)`, with the scikit-learn installed here",
         ) from error
     if not hasattr(estimator, "predict") or isinstance(estimator, type):
+        msg = f"`{file.name}` holds a {type(estimator).__name__}, expected a fitted model with `predict`"
         raise FormatError(
-            f"`{file.name}` holds a {type(estimator).__name__}, expected a fitted model with `predict`",
+            msg,
             where=file.name,
             hint="save the fitted estimator or pipeline itself",
         )

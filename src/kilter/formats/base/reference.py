@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from kilter.contracts.signature import Column, ColumnType
 from kilter.errors import SchemaMismatch
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = ["Reference", "read_reference"]
 
@@ -66,7 +64,8 @@ def read_reference(arrow_ipc: bytes) -> Reference:
     with pa.ipc.open_stream(arrow_ipc) as stream:
         table = stream.read_all()
     if table.num_rows == 0:
-        raise SchemaMismatch("the reference table has no rows", hint="give a table with at least 50 rows")
+        msg = "the reference table has no rows"
+        raise SchemaMismatch(msg, hint="give a table with at least 50 rows")
     types = {field.name: _type(field.type) for field in table.schema}
     columns = {name: _values(table.column(name), types[name]) for name in table.column_names}
     return Reference(rows=table.num_rows, columns=columns, types=types)
@@ -89,9 +88,7 @@ def _values(column: Any, kind: ColumnType) -> NDArray[Any]:  # noqa: ANN401 - py
         texts = np.empty(len(column), dtype=np.object_)
         texts[:] = [None if value is None else str(value) for value in column.to_pylist()]
         return texts
-    return np.array(
-        [np.nan if value is None else float(value) for value in column.to_pylist()], dtype=np.float64
-    )
+    return np.array([np.nan if value is None else float(value) for value in column.to_pylist()], dtype=np.float64)
 
 
 def _numbers(texts: NDArray[Any]) -> NDArray[np.float64] | None:

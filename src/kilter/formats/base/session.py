@@ -55,8 +55,9 @@ def open_session(path: str) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base
+        msg = f"`{Path(path).name}` is no ONNX model that can be run"
         raise FormatError(
-            f"`{Path(path).name}` is no ONNX model that can be run",
+            msg,
             where=Path(path).name,
             why=first_line(error).replace(path, Path(path).name),
             hint="export the model again, with its weights inside the one file",
@@ -102,8 +103,9 @@ class OnnxModel:
         try:
             answer = session.run(self._names, self._feed(sample_batch(signature)))[0]
         except Exception as error:  # onnxruntime's errors share no base
+            msg = "the ONNX model does not run on a row of its signature"
             raise FormatError(
-                "the ONNX model does not run on a row of its signature",
+                msg,
                 where=f"inputs {[(item.name, item.type, item.shape) for item in session.get_inputs()][:5]}",
                 why=first_line(error),
                 hint="check that the reference table has exactly the columns that the model takes, in its order",
@@ -121,9 +123,11 @@ class OnnxModel:
         try:
             values = self._read(self._session.run(self._names, self._feed(batch))[0])
         except Exception as error:  # onnxruntime's errors share no base
-            raise ModelFailed("the ONNX model failed on this input", why=first_line(error)) from error
+            msg = "the ONNX model failed on this input"
+            raise ModelFailed(msg, why=first_line(error)) from error
         if values.shape[0] != batch.rows:
-            raise ModelFailed(f"the ONNX model answered {values.shape[0]} rows for {batch.rows}")
+            msg = f"the ONNX model answered {values.shape[0]} rows for {batch.rows}"
+            raise ModelFailed(msg)
         return Scores(values=values)
 
     def close(self) -> None:
@@ -139,8 +143,9 @@ def _output_name(session: ort.InferenceSession, signature: Signature) -> str:
         usable = [item.name for item in outputs if item.type in _FLOATS or item.type.startswith("seq(map(")]
         wanted = [name for name in usable if "prob" in name.lower()] or usable[-1:]
     if not wanted:
+        msg = f"the ONNX model has no output for a {signature.task} model"
         raise FormatError(
-            f"the ONNX model has no output for a {signature.task} model",
+            msg,
             where=f"outputs {[(item.name, item.type) for item in outputs]}",
             why="a classifier needs an output with probabilities, a regression one with floats",
             hint="export the model with its probabilities",
@@ -153,15 +158,18 @@ def _feeder(session: ort.InferenceSession, signature: Signature) -> Feeder:
     inputs = session.get_inputs()
     columns = signature.columns
     first = inputs[0] if inputs else None
-    is_column = len(columns) == 1 and first is not None and (first.name == columns[0].name or not signature.numeric_names)
+    is_column = (
+        len(columns) == 1 and first is not None and (first.name == columns[0].name or not signature.numeric_names)
+    )
     if len(inputs) == 1 and first is not None and not is_column:
         return _matrix(first, signature)
     metadata = session.get_modelmeta().custom_metadata_map
     names = json.loads(metadata[COLUMNS_KEY]) if COLUMNS_KEY in metadata else [item.name for item in inputs]
     known = {column.name: column for column in columns}
     if sorted(names) != sorted(known):
+        msg = f"the ONNX model takes {len(inputs)} inputs, which are not the {len(columns)} columns of its signature"
         raise FormatError(
-            f"the ONNX model takes {len(inputs)} inputs, which are not the {len(columns)} columns of its signature",
+            msg,
             where=f"inputs {names[:8]}",
             why=f"expected {sorted(known)[:8]}",
             hint="name the inputs as the columns of the reference table, or use one matrix of floats",
@@ -175,8 +183,9 @@ def _matrix(item: Any, signature: Signature) -> Feeder:  # noqa: ANN401 - onnxru
     name, dtype, width = item.name, _NUMBERS.get(item.type), item.shape[-1] if item.shape else None
     expected = len(signature.columns)
     if signature.text_names or dtype is None or (isinstance(width, int) and width != expected):
+        msg = f"the ONNX model takes one input of {width} columns of {item.type}, expected {expected}"
         raise FormatError(
-            f"the ONNX model takes one input of {width} columns of {item.type}, expected {expected}",
+            msg,
             where=f"input `{name}`",
             why=f"text columns: {list(signature.text_names)[:5]}" if signature.text_names else None,
             hint="give a reference table with exactly the columns that the model takes, in its order",
@@ -197,8 +206,9 @@ def _per_column(bound: list[tuple[Any, Column]], signature: Signature, missing: 
         elif column.type is not ColumnType.TEXT and item.type in _NUMBERS:
             numbers.append((item.name, numeric[column.name], _NUMBERS[item.type], is_flat))
         else:
+            msg = f"column `{column.name}` is {column.type} in the reference, the ONNX model takes {item.type}"
             raise FormatError(
-                f"column `{column.name}` is {column.type} in the reference, the ONNX model takes {item.type}",
+                msg,
                 where=f"input `{item.name}`",
                 hint="give a reference table with the types that the model was trained on",
             )
@@ -230,8 +240,9 @@ def _reader(answer: Any, output: str, signature: Signature) -> Reader:  # noqa: 
     if signature.task is Task.BINARY and shape in ((1,), (1, 1)):
         return _both_sides
     expected = "one number" if signature.task is Task.REGRESSION else f"{classes} probabilities"
+    msg = f"the ONNX model answers one row with shape {list(shape)}, expected {expected}"
     raise FormatError(
-        f"the ONNX model answers one row with shape {list(shape)}, expected {expected}",
+        msg,
         where=f"output `{output}`",
         hint="check target and task: the classes of the reference must be those of the model",
     )
@@ -241,13 +252,16 @@ def _zipmap(first: Mapping[object, float], output: str, signature: Signature) ->
     """Read a list of label -> probability maps."""
     keys = {str(key): key for key in first}
     if set(keys) != set(signature.classes):
+        msg = f"the ONNX model knows the classes {sorted(keys)[:8]}, expected {list(signature.classes)[:8]}"
         raise FormatError(
-            f"the ONNX model knows the classes {sorted(keys)[:8]}, expected {list(signature.classes)[:8]}",
+            msg,
             where=f"output `{output}`",
             hint="use a reference table whose target holds the labels of the model",
         )
     order = [keys[name] for name in signature.classes]
-    return lambda rows: np.array([[row[key] for key in order] for row in rows], dtype=np.float64).reshape(-1, len(order))
+    return lambda rows: np.array([[row[key] for key in order] for row in rows], dtype=np.float64).reshape(
+        -1, len(order)
+    )
 
 
 def _both_sides(values: NDArray[Any]) -> NDArray[np.float64]:

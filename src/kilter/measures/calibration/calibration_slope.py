@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import norm
+from scipy.special import expit, logit, ndtri
 
 from kilter.contracts.check import CheckInputs, CheckSpec
 from kilter.contracts.reading import Direction, Reading
@@ -29,7 +28,7 @@ CHECK: Final = CheckSpec(
 
 _CLIP: Final = 1e-6
 _STEPS: Final = 50
-_STEEPEST: Final = 100.0
+_NARROWEST: Final = 1e-6
 
 
 class SlopeFit(NamedTuple):
@@ -110,7 +109,7 @@ def run(inputs: CheckInputs) -> tuple[Reading, ...]:
 
 def _readings(names: tuple[str, str], fit: SlopeFit, n: int) -> tuple[Reading, ...]:
     """Make the two readings of a fit."""
-    z = float(norm.ppf(0.975))
+    z = float(ndtri(0.975))
     pairs = ((fit.slope, fit.slope_se), (fit.intercept, fit.intercept_se))
     return tuple(
         Reading(
@@ -131,7 +130,7 @@ def _unfit(labels: FloatArray, odds: FloatArray) -> str:
     positive = labels == 1
     if not positive.any() or positive.all():
         return "one_class: all labels are equal"
-    if np.ptp(odds) == 0:
+    if np.ptp(odds) < _NARROWEST:
         return "constant: all scores are equal"
     above = odds[positive].min() >= odds[~positive].max()
     below = odds[positive].max() <= odds[~positive].min()
@@ -142,16 +141,15 @@ def _newton(
     design: FloatArray, labels: FloatArray, offset: FloatArray, start: tuple[float, ...]
 ) -> tuple[float, float]:
     """Fit a logistic regression; return the last coefficient with its standard error."""
-    beta = np.array(start)
-    for _ in range(_STEPS):
+    beta, step, steps = np.array(start), np.array(np.inf), 0
+    while np.abs(step).max() > 1e-10 and steps < _STEPS:
         fitted = expit(design @ beta + offset)
         information = (design * (fitted * (1 - fitted))[:, None]).T @ design
         step = np.linalg.solve(information, design.T @ (labels - fitted))
         while _likelihood(design @ (beta + step) + offset, labels) < _likelihood(design @ beta + offset, labels) - 1e-9:
             step = step / 2
-        beta = np.clip(beta + step, -_STEEPEST, _STEEPEST)
-        if np.abs(step).max() < 1e-10:
-            break
+        beta = beta + step
+        steps += 1
     fitted = expit(design @ beta + offset)
     information = (design * (fitted * (1 - fitted))[:, None]).T @ design
     return float(beta[-1]), float(np.sqrt(np.linalg.inv(information)[-1, -1]))

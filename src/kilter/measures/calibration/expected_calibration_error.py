@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from kilter.contracts.check import CheckInputs, CheckSpec
 from kilter.contracts.reading import Direction, Reading
@@ -182,7 +182,7 @@ def run(inputs: CheckInputs) -> tuple[Reading, ...]:
 
 def _reading(metric: str, estimate: float, spread: float, n: int) -> Reading:
     """Make a reading with the interval that the resamples give."""
-    half = float(norm.ppf(0.975)) * spread
+    half = float(ndtri(0.975)) * spread
     return Reading(
         metric=metric,
         estimate=estimate,
@@ -218,14 +218,17 @@ def _by_chance(scores: FloatArray, codes: NDArray[np.int64], bins: int, seed: in
 
 def _spread(labels: FloatArray, scores: FloatArray, strategy: str, seed: int) -> float:
     """Return the standard deviation of the raw error over seeded resamples of the rows, bins held."""
-    codes, gaps, counts = _bin_codes(scores, _BINS, strategy), labels - scores, np.ones(labels.size)
-    if labels.size > _EXACT_ROWS:
-        codes, gaps, counts = _cells(codes, gaps, labels, scores)
+    n, codes, gaps = labels.size, _bin_codes(scores, _BINS, strategy), labels - scores
     rng = np.random.default_rng(seed)
     errors = np.empty(_RESAMPLES)
-    for draw in range(_RESAMPLES):
-        again = rng.multinomial(labels.size, counts / labels.size)
-        errors[draw] = np.abs(np.bincount(codes, again * gaps, minlength=_BINS)).sum() / labels.size
+    if n > _EXACT_ROWS:
+        codes, gaps, counts = _cells(codes, gaps, labels, scores)
+        for draw, again in enumerate(rng.multinomial(n, counts / n, size=_RESAMPLES)):
+            errors[draw] = np.abs(np.bincount(codes, again * gaps, minlength=_BINS)).sum() / n
+    else:
+        for draw in range(_RESAMPLES):
+            rows = rng.integers(0, n, n)
+            errors[draw] = np.abs(np.bincount(codes[rows], gaps[rows], minlength=_BINS)).sum() / n
     return float(errors.std(ddof=1))
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kilter.contracts.reading import Direction, Reading
 from kilter.measures import _histogram
 from kilter.measures.interval import wilson_interval
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["measure"]
@@ -59,7 +60,7 @@ def measure(p: NDArray[np.int64], q: NDArray[np.int64], *, subject: str = "model
     _histogram.require_same_cells(p, q)
     if (nothing := _histogram.no_data(METRIC, subject, p, q)) is not None:
         return nothing
-    m, n = int(p.sum()), int(q.sum())
+    m, n = int(np.sum(p)), int(np.sum(q))
     before, share = float(p[1]) / m, float(q[1]) / n
     low, high = wilson_interval(float(q[1]), float(n))
     return Reading(

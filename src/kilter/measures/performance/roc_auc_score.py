@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.stats import rankdata
 
 from kilter.contracts.check import CheckInputs, CheckSpec
 from kilter.contracts.reading import Direction, Reading
@@ -111,10 +110,17 @@ def _area(labels: FloatArray, scores: FloatArray) -> Influence:
     """Return the area for 0/1 labels with the placement of each row; both classes have rows."""
     positive = labels == 1
     m, k = int(positive.sum()), int((~positive).sum())
-    ranks = rankdata(scores)
+    ranks = _midranks(scores)
     placement = np.empty(scores.size)
-    placement[positive] = (ranks[positive] - rankdata(scores[positive])) / k
-    placement[~positive] = 1 - (ranks[~positive] - rankdata(scores[~positive])) / m
+    placement[positive] = (ranks[positive] - _midranks(scores[positive])) / k
+    placement[~positive] = 1 - (ranks[~positive] - _midranks(scores[~positive])) / m
     area = float(placement[positive].mean())
     psi = (placement - area) * np.where(positive, scores.size / m, scores.size / k)
     return Influence(area, psi, min(m, k))
+
+
+def _midranks(values: FloatArray) -> FloatArray:
+    """Return ranks from 1, with ties at their mean rank."""
+    _, position, count = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: FloatArray = (np.cumsum(count) - (count - 1) / 2)[position]
+    return ranks

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from kilter.contracts.check import CheckInputs
 from kilter.contracts.signature import Task
@@ -13,6 +12,7 @@ from kilter.errors import SchemaMismatch
 from kilter.measures import _binning, _realised
 from kilter.measures._profile import ReferenceMetric, ReferenceProfile, structure_tag
 from kilter.measures.interval import mean_interval
+from kilter.measures.isotonic import isotonic
 from kilter.measures.performance.loss import row_loss
 from kilter.measures.rows import batch_of, columns_of, decided
 
@@ -194,5 +194,5 @@ def _isotonic(middle: FloatArray, bins: NDArray[np.int64], outcome: FloatArray) 
     n = np.bincount(bins, minlength=middle.size)
     total = np.bincount(bins, outcome, minlength=middle.size)
     seen = n > 0
-    fit: FloatArray = isotonic_regression(total[seen] / n[seen], weights=n[seen].astype(np.float64)).x
+    fit: FloatArray = isotonic(total[seen] / n[seen], n[seen].astype(np.float64))
     return np.interp(middle, middle[seen], fit)

@@ -23,11 +23,12 @@ CHECK: Final = CheckSpec(
     unit_range=True,
 )
 
+_SLACK: Final = 0.25
 _METRICS: Final = ("unseen_level_share", "outside_range_share")
 
 
 def unseen_share(column: Column, values: Array) -> float:
-    """Share of rows with a level or number outside what the reference data held.
+    """Share of rows with an unknown level, or a number far outside the reference range.
 
     In plain words: how many of 100 values the model never saw the like of.
 
@@ -50,8 +51,8 @@ def unseen_share(column: Column, values: Array) -> float:
 
     Notes
     -----
-    O(n). The range is that of the reference rows, so about 2 in m fresh rows lie outside it by chance when it was
-    taken from m rows.
+    O(n). A number is far outside if it is beyond the range of the reference rows by more than a quarter of the
+    range's width: of fresh rows of the same kind, about 2 in m lie just outside the range of m rows by chance.
 
     References
     ----------
@@ -62,7 +63,7 @@ def unseen_share(column: Column, values: Array) -> float:
     >>> plan = Column(name="plan", type=ColumnType.TEXT, levels=("free", "pro"))
     >>> unseen_share(plan, np.array(["pro", "team", None, "free"], dtype=object))
     0.25
-    >>> unseen_share(Column(name="age", type=ColumnType.FLOAT, low=18.0, high=90.0), np.array([20.0, 17.0]))
+    >>> unseen_share(Column(name="age", type=ColumnType.FLOAT, low=18.0, high=90.0), np.array([17.0, 120.0]))
     0.5
     """
     cells = np.asarray(values)
@@ -72,13 +73,14 @@ def unseen_share(column: Column, values: Array) -> float:
         known = {*column.levels, None}
         return sum(cell not in known for cell in cells.tolist()) / cells.size if column.levels else 0.0
     numbers = cells.astype(np.float64)
-    low = -np.inf if column.low is None else column.low
-    high = np.inf if column.high is None else column.high
-    return float(((numbers < low) | (numbers > high)).mean())
+    if column.low is None or column.high is None:
+        return 0.0
+    slack = _SLACK * (column.high - column.low)
+    return float(((numbers < column.low - slack) | (numbers > column.high + slack)).mean())
 
 
 def run(inputs: CheckInputs) -> tuple[Reading, ...]:
-    """Measure unseen levels of text columns and numbers outside the reference range."""
+    """Measure unseen levels of text columns, and numbers far outside the reference range."""
     readings = []
     for column in inputs.signature.columns:
         has_reference = bool(column.levels) if column.type is ColumnType.TEXT else column.low is not None

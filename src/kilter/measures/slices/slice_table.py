@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from kilter.contracts.check import CheckInputs, CheckSpec
 from kilter.contracts.reading import Direction, Reading
@@ -268,7 +268,7 @@ def breach_p_value(reading: Reading, limit: float, *, is_upper: bool) -> float:
     half = abs(reading.estimate - facing)
     if half == 0:
         return 0.0 if beyond > 0 else 1.0
-    return float(norm.sf(beyond / half * norm.ppf((1 + reading.level) / 2)))
+    return float(ndtr(-beyond / half * ndtri((1 + reading.level) / 2)))
 
 
 def influence(inputs: CheckInputs) -> Found:

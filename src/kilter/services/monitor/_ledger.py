@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 from typing import TYPE_CHECKING, TypeAlias
 
 from kilter.contracts.decision import OutboxEvent
 from kilter.contracts.ids import AlertId
 from kilter.contracts.monitor import Alert, Signal, Window
+from kilter.measures import comparison
+from kilter.measures.profile import codec
+from kilter.measures.profile import window as counting
 from kilter.policy import judgement
 from kilter.policy.alerts import settle
 
@@ -15,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from kilter.contracts.blob import BlobStore
     from kilter.contracts.deployment import Deployment
     from kilter.contracts.metadata import ReadTx, WriteTx
+    from kilter.contracts.reading import Reading
     from kilter.contracts.scoring import Auditor, IdSource
     from kilter.measures.profile import ReferenceProfile
     from kilter.measures.signals import Evidence
@@ -26,6 +32,7 @@ Where: TypeAlias = "Mapping[str, str | int | bool | None]"
 Facts: TypeAlias = "Mapping[str, str | int | float | bool | None]"
 
 _HISTORY = 200
+_MERGED = 26
 _PAGE = 5_000
 
 
@@ -69,7 +76,8 @@ class Ledger:
     Guarantees: every change of an alert has its event and its audit row in the same transaction.
     """
 
-    def __init__(self, auditor: Auditor, ids: IdSource) -> None:
+    def __init__(self, blobs: BlobStore, auditor: Auditor, ids: IdSource) -> None:
+        self._blobs = blobs
         self._auditor = auditor
         self._ids = ids
 
@@ -96,6 +104,7 @@ class Ledger:
             number=window.number,
             is_champion=window.number == live.champion,
             ordinal=lambda one: 1 + round((one.start_at - first).total_seconds() / length_s),
+            area=lambda chosen: self._area(chosen, reference),
             at=now,
             new_id=self._alert_id,
         )
@@ -132,6 +141,11 @@ class Ledger:
         tx.add(
             OutboxEvent(id=event_id, topic=topic, subject=deployment, payload=payload, created_at=now, available_at=now)
         )
+
+    def _area(self, windows: Sequence[Window], reference: ReferenceProfile) -> Reading:
+        """Measure the ranking of all labelled rows of the latest of these windows, from merged counts."""
+        profiles = (codec.decode(self._blobs.get(one.profile), reference) for one in windows[:_MERGED])
+        return comparison.ranking(reference, reduce(counting.merge, profiles, counting.empty(reference)))
 
     def _announce(self, tx: WriteTx, changes: Sequence[Change], now: datetime) -> None:
         """Store alerts, with an event and an audit row each."""

@@ -106,8 +106,8 @@ def answers(version: ModelVersion, rows: JoinedRows, chosen: NDArray[np.int64]) 
     """Return calibrated scores and decisions of the chosen rows."""
     signature = version.manifest.signature
     scores = np.asarray(rows.scores, dtype=np.float64)[chosen]
-    if signature.task is Task.REGRESSION:
-        scores = scores.reshape(-1)
+    width = () if signature.task is Task.REGRESSION else (len(signature.classes),)
+    scores = scores.reshape((chosen.size, *width)) if chosen.size else np.zeros((0, *width))
     return scores, decided(signature, scores, np.asarray(rows.threshold, dtype=np.float64)[chosen])
 
 

@@ -70,7 +70,7 @@ class Monitor:
         self._metadata = metadata
         self._blobs = blobs
         self._log = _log.LogReader(metadata, table)
-        self._ledger = _ledger.Ledger(auditor, ids)
+        self._ledger = _ledger.Ledger(blobs, auditor, ids)
         self._census = _census.Census(self._log, blobs, versions)
         self._clock = clock
         self._looked: dict[str, float] = {}

@@ -11,9 +11,9 @@ import numpy as np
 from kilter.contracts.prediction import Arm, Flag, RecordKind
 from kilter.errors import DeadlineExceeded, ModelFailed
 from kilter.policy.routing import Assignment, assign, hash64, is_shadowed
-from kilter.services.predictor.call import Call, Prediction, key_of, late, pinned_to
-from kilter.services.predictor.loaded import LoadedRoutes
-from kilter.services.predictor.shadow import ShadowQueue
+from kilter.services.predictor._call import Call, Prediction, key_of, late, pinned_to
+from kilter.services.predictor._loaded import LoadedRoutes
+from kilter.services.predictor._shadow import ShadowQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +139,10 @@ class Predictor(LoadedRoutes):
             key, flags = prediction_id, _UNSTICKY
         elif route.key in route.redact:
             entity = None  # personal: only its keyed hash is written
-        assignment = assign(route, key, self._clock.now()) if version is None else pinned_to(route, version)
+        if version is not None:
+            assignment = pinned_to(route, version)
+        else:
+            assignment = snapshot.plain.get(deployment) or assign(route, key, self._clock.now())
         call = Call(
             route,
             snapshot.variants[deployment, assignment.variant.version],

@@ -462,7 +462,12 @@ def test_slow_bodies_and_long_headers_are_refused(call: _Client) -> None:
         async def send(message: Any) -> None:  # noqa: ANN401 - an ASGI message
             sent.append(message)
 
-        await call.app({"type": "http", "method": "POST", "path": "/predict/churn", "headers": []}, receive, send)
+        scope = {"type": "http", "method": "POST", "path": "/predict/churn", "headers": []}
+        answering = asyncio.create_task(call.app(scope, receive, send))
+        while not sent:
+            await asyncio.sleep(0.01)
+            call.app.end_slow()
+        await answering
         return int(sent[0]["status"])
 
     assert asyncio.run(slow()) == 408

@@ -11,7 +11,7 @@ from kilter.errors import SchemaMismatch
 from kilter.measures.calibration.beta import apply, apply_scores, fit
 
 
-def world(n: int, seed: int, a: float, b: float, c: float) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg] # any float array
+def world(n: int, seed: int, a: float, b: float, c: float) -> tuple[np.ndarray, np.ndarray]:
     """Scores whose true calibration map is known."""
     rng = np.random.default_rng(seed)
     raw = rng.uniform(0.02, 0.98, n)

@@ -29,7 +29,9 @@ def test_a_planted_shift_is_found() -> None:
 
 def test_an_empty_sample_is_no_data() -> None:
     assert (total_variation.measure(counts(5, 5), counts(0, 0)).not_evaluated or "").startswith("no_data: the window")
-    assert (total_variation.measure(counts(0, 0), counts(5, 5)).not_evaluated or "").startswith("no_data: the reference")
+    assert (total_variation.measure(counts(0, 0), counts(5, 5)).not_evaluated or "").startswith(
+        "no_data: the reference"
+    )
 
 
 def test_other_cells_or_negative_counts_are_refused() -> None:

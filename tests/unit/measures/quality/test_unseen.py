@@ -21,7 +21,7 @@ def texts(*values: object) -> np.ndarray:
 
 
 def test_missing_is_not_unseen() -> None:
-    assert unseen_share(AGE, np.array([np.nan, -1.0, 10.0, 5.0])) == 0.5
+    assert unseen_share(AGE, np.array([np.nan, -3.0, 12.0, -1.0])) == 0.5
     assert unseen_share(PLAN, texts(None, "c", "a", "a")) == 0.25
 
 

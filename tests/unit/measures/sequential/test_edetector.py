@@ -17,7 +17,9 @@ def run(shares: list[float], *, signals: int, seed: int, threshold: float) -> in
     for window, share in enumerate(shares):
         rates = [share if signal == 0 else 0.10 for signal in range(signals)]
         states = [
-            edetector.step(state, evalue.cells(np.array([200 - (k := rng.binomial(200, rate)), k]), np.array([-0.12, 0.88])))
+            edetector.step(
+                state, evalue.cells(np.array([200 - (k := rng.binomial(200, rate)), k]), np.array([-0.12, 0.88]))
+            )
             for state, rate in zip(states, rates, strict=True)
         ]
         if edetector.family(states) >= math.log(threshold):

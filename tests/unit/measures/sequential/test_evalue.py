@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from kilter.errors import InvalidRequest, SchemaMismatch
 from kilter.measures.sequential import evalue
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def mean_e(draw, repeats: int = 4_000) -> float:
+
+def mean_e(draw: Callable[[np.random.Generator], float], repeats: int = 4_000) -> float:
     rng = np.random.default_rng(3)
     return float(np.mean(np.exp([draw(rng) for _ in range(repeats)])))
 

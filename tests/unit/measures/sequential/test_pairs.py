@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from kilter.contracts.rollout import HarmProcess
 from kilter.errors import SchemaMismatch
 from kilter.measures.sequential.pairs import (
     add_events,
@@ -15,6 +15,9 @@ from kilter.measures.sequential.pairs import (
     log_inferiority,
     start_process,
 )
+
+if TYPE_CHECKING:
+    from kilter.contracts.rollout import HarmProcess
 
 BAR = math.log(20.0)
 

@@ -121,7 +121,7 @@ class Variant:
         """Return facts about the inputs that monitoring wants to know; none of them is an error."""
         numeric, flags = np.asarray(batch.numeric), 0
         is_usual = (numeric >= self.low) & (numeric <= self.high)  # false for NaN
-        if not is_usual.all():
+        if 0 in is_usual.tobytes():
             is_missing = np.isnan(numeric)
             flags |= _MISSING_FILLED if is_missing.any() else 0
             flags |= 0 if (is_usual | is_missing).all() else _OUT_OF_RANGE
@@ -136,12 +136,12 @@ class Variant:
         return flags
 
     def _check_row(self, row: list[float]) -> None:
-        """Check one row's probabilities; the comparisons are false for NaN."""
-        if not all(-_RANGE_TOLERANCE <= value <= 1 + _RANGE_TOLERANCE for value in row):
-            message = "a probability outside 0 to 1"
-            raise self._illegal(message)
-        if abs(sum(row) - 1) > _SUM_TOLERANCE:
+        """Check one row's probabilities; NaN makes the sum NaN, and the comparison false."""
+        if not abs(sum(row) - 1) <= _SUM_TOLERANCE:
             message = "probabilities that do not sum to 1"
+            raise self._illegal(message)
+        if min(row) < -_RANGE_TOLERANCE or max(row) > 1 + _RANGE_TOLERANCE:
+            message = "a probability outside 0 to 1"
             raise self._illegal(message)
 
     def _check_probabilities(self, raw: FloatArray) -> None:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from kilter.contracts.batch import Batch
 from kilter.contracts.route import Route
 from kilter.errors import SchemaMismatch
-from kilter.services.predictor.variant import Variant
+from kilter.policy.routing import Assignment, assign
+from kilter.services.predictor._variant import Variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,12 +39,17 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Routes by deployment, versions by deployment and number; projections only where columns differ."""
+    """Routes by deployment, versions by deployment and number.
+
+    ``projections`` are there only where columns differ, ``plain`` only for routes without a challenger:
+    what every request of theirs is assigned.
+    """
 
     generation: int = 0
     routes: Mapping[str, Route] = field(default_factory=dict)
     variants: Mapping[tuple[str, int], Variant] = field(default_factory=dict)
     projections: Mapping[tuple[str, int], Projection] = field(default_factory=dict)
+    plain: Mapping[str, Assignment] = field(default_factory=dict)
 
     def by_digest(self) -> dict[str, Variant]:
         """Return the loaded versions by digest."""
@@ -78,7 +84,10 @@ def build(table: RouteTable, obtain: Callable[[RouteVariant], Variant]) -> Snaps
             if projection is not None:
                 projections[route.deployment, beside.version] = projection
     routes = {route.deployment: route for route in table.routes}
-    return Snapshot(table.generation, routes, variants, projections)
+    plain = {
+        route.deployment: assign(route, "", table.written_at) for route in table.routes if route.challenger is None
+    }
+    return Snapshot(table.generation, routes, variants, projections, plain)
 
 
 def _projection(deployment: str, champion: Variant, other: Variant) -> Projection | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, Protocol
@@ -12,40 +10,35 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 import numpy as np
 
-from kilter.contracts.deployment import Deployment
-from kilter.contracts.format import ReferenceTable
-from kilter.contracts.golden import GoldenRows
 from kilter.contracts.ids import Digest, ModelId, VersionId
 from kilter.contracts.model import Conversion, FileEntry, Manifest, Model, ModelVersion
-from kilter.contracts.signature import ColumnType
-from kilter.contracts.table import Table
-from kilter.errors import InvalidRequest, UnknownName
-from kilter.measures.rows import batch_of, label_indexes
+from kilter.errors import InvalidRequest
+from kilter.measures.rows import label_indexes
+from kilter.services.registry.evidence import acceptable, golden, request_for, sampled, source_of
+from kilter.services.registry.shelf import SOURCE, Shelf
 from kilter.settings.value import model_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kilter.contracts.arrays import Array, Columns
     from kilter.contracts.blob import BlobStore
     from kilter.contracts.calibration import CalibrationMap
     from kilter.contracts.clock import Clock
     from kilter.contracts.format import Imported, Importer
-    from kilter.contracts.metadata import MetadataStore, ReadTx, WriteTx
+    from kilter.contracts.metadata import MetadataStore, WriteTx
     from kilter.contracts.scoring import Auditor, IdSource, Progress, Scorer
     from kilter.contracts.signature import Signature
     from kilter.contracts.spec import DataSpec, ModelSpec
-    from kilter.contracts.table import TableReader
+    from kilter.contracts.table import Table, TableReader
 
 __all__ = ["Profiler", "Registry"]
 
 GOLDEN: Final = "golden.json"
 PROFILE: Final = "profile.bin"
 REFERENCE: Final = "reference.arrow"
-SOURCE: Final = "source.json"
 
-_GOLDEN_ROWS: Final = 100
-_REFERENCE_ROWS: Final = 50_000
 _PAGE: Final = 5_000
-_DIGEST_PREFIX: Final = re.compile(r"sha256:([0-9a-f]{6,64})")
 
 
 class Profiler(Protocol):
@@ -58,7 +51,7 @@ class Profiler(Protocol):
         ...
 
 
-class Registry:
+class Registry(Shelf):
     """A ``VersionBook`` over metadata and blobs.
 
     Guarantees: a version never changes; the same file with the same reference, target and positive class
@@ -89,7 +82,7 @@ class Registry:
         clock: Clock,
         ids: IdSource,
     ) -> None:
-        self._metadata = metadata
+        super().__init__(metadata)
         self._blobs = blobs
         self._importer = importer
         self._tables = tables
@@ -99,67 +92,6 @@ class Registry:
         self._auditor = auditor
         self._clock = clock
         self._ids = ids
-
-    def models(self) -> tuple[Model, ...]:
-        """Return all models, oldest first.
-
-        Raises
-        ------
-        StoreError
-            If the store fails.
-        """
-        return self._metadata.read(lambda tx: tx.list(Model, limit=_PAGE))
-
-    def versions(self, model: str) -> tuple[ModelVersion, ...]:
-        """Return the versions of a model, oldest first.
-
-        Raises
-        ------
-        UnknownName
-            If there is no such model.
-        """
-
-        def fetch(tx: ReadTx) -> tuple[ModelVersion, ...]:
-            found = tx.list(ModelVersion, where={"model_name": model}, limit=_PAGE)
-            if not found:
-                raise UnknownName.among("model", model, (item.name for item in tx.list(Model, limit=_PAGE)))
-            return found
-
-        return tuple(sorted(self._metadata.read(fetch), key=lambda version: version.number))
-
-    def resolve(self, reference: str) -> ModelVersion:
-        """Return the version of ``name``, ``name@7``, ``name@live``, ``name@last_good`` or ``name@sha256:ab12cd``.
-
-        Parameters
-        ----------
-        reference : str
-            A bare name means the newest version.
-
-        Returns
-        -------
-        ModelVersion
-
-        Raises
-        ------
-        UnknownName
-            If there is no such model or version, or several begin with the digits given.
-        """
-        name, _, wanted = reference.partition("@")
-        found = self.versions(name)
-        if not wanted:
-            return found[-1]
-        if wanted in ("live", "last_good"):
-            return self._deployed(name, wanted, found)
-        digits = _DIGEST_PREFIX.fullmatch(wanted)
-        matches = [
-            version
-            for version in found
-            if (version.digest.startswith(wanted) if digits else wanted.isdecimal() and version.number == int(wanted))
-        ]
-        if len(matches) != 1:
-            known = [str(version.number) for version in matches or found]
-            raise UnknownName.among(f"version of `{name}`", wanted, known)
-        return matches[0]
 
     def reference(self, version: ModelVersion) -> Table:
         """Return the rows that a version was registered with: at most 50,000, target included.
@@ -221,21 +153,22 @@ class Registry:
         tell = progress or _silent
         _require_name(model.name)
         if not data.reference:
+            msg = f"model `{model.name}` has no reference table"
             raise InvalidRequest(
-                f"model `{model.name}` has no reference table",
+                msg,
                 why="its signature, ranges and reference profile are read from one",
                 hint="name a table with `--data`, best rows that the model was not trained on",
             )
         tell(0.0, "reading the reference table")
         fingerprint = self._importer.fingerprint(model.source)
-        table = _sampled(self._tables.read(data.reference))
-        source = _source(model, data, fingerprint, table)
-        known = self._find(model.name, hashlib.sha256(source).hexdigest())
+        table = sampled(self._tables.read(data.reference))
+        source = source_of(model, data, fingerprint, table)
+        known = self.made_from(model.name, Digest("sha256:" + hashlib.sha256(source).hexdigest()))
         if known is not None:
             tell(1.0, "already registered")
             return known
         tell(0.1, "reading and converting the model")
-        imported = self._importer.read(model.source, _request(self._tables, table, model, data), trust=model.trust)
+        imported = self._importer.read(model.source, request_for(self._tables, table, model, data), trust=model.trust)
         tell(0.7, "storing files")
         files = {**imported.files, REFERENCE: self._tables.to_arrow(table), SOURCE: source}
         manifest = self._manifest(imported, files, parent=parent, is_trusted=model.trust)
@@ -277,17 +210,6 @@ class Registry:
         manifest = self._with_evidence(draft, self.reference(parent))
         return self._commit(replace(draft, manifest=manifest, note=note), model=None, by=by, action="version.derived")
 
-    def _find(self, name: str, source_hex: str) -> ModelVersion | None:
-        """Return the version that was registered from the same source, if any."""
-        found = self._metadata.read(lambda tx: tx.list(ModelVersion, where={"model_name": name}, limit=_PAGE))
-        for version in found:
-            is_whole = version.manifest.calibration is None
-            if is_whole and any(
-                entry.path == SOURCE and entry.digest == f"sha256:{source_hex}" for entry in version.manifest.files
-            ):
-                return version
-        return None
-
     def _manifest(
         self, imported: Imported, files: dict[str, bytes], *, parent: ModelVersion | None, is_trusted: bool
     ) -> Manifest:
@@ -315,16 +237,18 @@ class Registry:
     def _with_evidence(self, draft: ModelVersion, table: Table) -> Manifest:
         """Score the reference rows; add golden rows and the reference profile."""
         manifest = draft.manifest
-        columns = _acceptable(manifest.signature, table)
+        columns = acceptable(manifest.signature, table)
         scored = self._scorer.score(draft, columns)
         target = manifest.signature.target
         labels = label_indexes(manifest.signature, columns[target]) if target in columns else None
         added = {
-            GOLDEN: _golden(manifest.signature, columns, np.asarray(scored.raw)),
+            GOLDEN: golden(manifest.signature, columns, np.asarray(scored.raw)),
             PROFILE: self._profile(manifest.signature, columns, scored.scores, labels, threshold=manifest.threshold),
         }
         kept = [entry for entry in manifest.files if entry.path not in added]
-        entries = sorted([*kept, *(self._store(path, data) for path, data in added.items())], key=lambda entry: entry.path)
+        entries = sorted(
+            [*kept, *(self._store(path, data) for path, data in added.items())], key=lambda entry: entry.path
+        )
         return replace(manifest, files=tuple(entries), golden_file=GOLDEN, profile_file=PROFILE)
 
     def _store(self, path: str, data: bytes) -> FileEntry:
@@ -395,18 +319,6 @@ class Registry:
         self._auditor.record(tx, by=by, action="model.added", subject=model.name, detail={"risk": model.risk})
         return model
 
-    def _deployed(self, name: str, which: str, found: tuple[ModelVersion, ...]) -> ModelVersion:
-        """Return the champion, or the one before it."""
-        deployment = self._metadata.read(lambda tx: tx.get(Deployment, name))
-        number = None if deployment is None else deployment.champion if which == "live" else deployment.previous
-        for version in found:
-            if version.number == number:
-                return version
-        why = f"`{name}` has no live version" if which == "live" else f"`{name}` has no version to go back to"
-        raise UnknownName(
-            f"unknown version of `{name}` `{which}`", why=why, hint=f"run `kilter apply`, or name a number: `{name}@1`"
-        )
-
 
 def _silent(share: float, what: str) -> None:
     """Tell nobody."""
@@ -417,74 +329,5 @@ def _require_name(name: str) -> None:
     try:
         model_name(name)
     except ValueError as error:
-        raise InvalidRequest(
-            f"`{name}` is no name for a model: {error}", hint="use lower-case letters, digits and `-`, a letter first"
-        ) from error
-
-
-def _source(model: ModelSpec, data: DataSpec, fingerprint: Digest, table: Table) -> bytes:
-    """Describe what a version is made from, as canonical JSON."""
-    facts = {
-        "model": fingerprint,
-        "reference": table.digest,
-        "target": model.target,
-        "task": model.task,
-        "positive": model.positive,
-        "ignored": list(_ignored(data)),
-    }
-    return msgspec.json.encode(facts, order="sorted")
-
-
-def _ignored(data: DataSpec) -> tuple[str, ...]:
-    """Name the columns that are for joining and checking only."""
-    return tuple(dict.fromkeys(name for name in (data.id, data.time, *data.protected) if name))
-
-
-def _request(tables: TableReader, table: Table, model: ModelSpec, data: DataSpec) -> ReferenceTable:
-    """Put the importer's request together."""
-    return ReferenceTable(
-        arrow_ipc=tables.to_arrow(table),
-        target=model.target,
-        positive=model.positive,
-        task=model.task,
-        ignored=_ignored(data),
-    )
-
-
-def _sampled(table: Table) -> Table:
-    """Take at most 50,000 rows in their order, drawn by the table's own digest."""
-    if table.rows <= _REFERENCE_ROWS:
-        return table
-    seed = int(table.digest.rpartition(":")[2][:16], 16)
-    rows = np.sort(np.random.default_rng(seed).choice(table.rows, _REFERENCE_ROWS, replace=False))
-    return replace(
-        table, rows=_REFERENCE_ROWS, columns={name: np.asarray(values)[rows] for name, values in table.columns.items()}
-    )
-
-
-def _acceptable(signature: Signature, table: Table) -> dict[str, Array]:
-    """Return the rows that have no gap where the model takes none."""
-    keep = np.ones(table.rows, dtype=np.bool_)
-    for column in signature.columns:
-        if column.nullable or column.name not in table.columns:
-            continue
-        values = np.asarray(table.columns[column.name])
-        if values.dtype == np.object_:
-            keep &= np.array([value is not None for value in values.tolist()], dtype=np.bool_)
-        elif column.type is not ColumnType.TEXT:
-            keep &= ~np.isnan(values)
-    return {name: np.asarray(values)[keep] for name, values in table.columns.items()}
-
-
-def _golden(signature: Signature, columns: Columns, raw: np.typing.NDArray[np.float64]) -> bytes:
-    """Choose rows evenly, with the answers they got."""
-    batch = batch_of(signature, columns)
-    rows = np.unique(np.linspace(0, batch.rows - 1, min(batch.rows, _GOLDEN_ROWS)).astype(np.int64))
-    numeric = np.asarray(batch.numeric)[rows].tolist()
-    answers = raw.reshape(raw.shape[0], -1)[rows].tolist()
-    golden = GoldenRows(
-        numeric=tuple(tuple(None if value != value else value for value in row) for row in numeric),  # noqa: PLR0124 - NaN
-        text=tuple(tuple(row) for row in np.asarray(batch.text)[rows].tolist()),
-        raw=tuple(tuple(row) for row in answers),
-    )
-    return msgspec.json.encode(golden)
+        msg = f"`{name}` is no name for a model: {error}"
+        raise InvalidRequest(msg, hint="use lower-case letters, digits and `-`, a letter first") from error

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilter.errors import NotFound, NotReady, WorldMoved
-from kilter.services.predictor.snapshot import Snapshot, build, variants_of
-from kilter.services.predictor.variant import load
+from kilter.services.predictor._snapshot import Snapshot, build, variants_of
+from kilter.services.predictor._variant import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kilter.contracts.ids import Digest
     from kilter.contracts.journal import Journal
     from kilter.contracts.route import Route, RouteTable, RouteVariant
-    from kilter.services.predictor.variant import Variant
+    from kilter.services.predictor._variant import Variant
 
 __all__ = ["LoadedRoutes"]
 

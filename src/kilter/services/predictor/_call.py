@@ -13,7 +13,7 @@ from kilter.contracts.route import Route
 from kilter.errors import DeadlineExceeded, NotFound
 from kilter.measures.rows import FloatArray, label_text
 from kilter.policy.routing import Assignment, pinned
-from kilter.services.predictor.variant import Variant
+from kilter.services.predictor._variant import Variant
 
 __all__ = ["Call", "Prediction", "key_of", "late", "pinned_to"]
 
