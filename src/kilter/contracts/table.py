@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kilter.contracts.arrays import Columns
 from kilter.contracts.signature import ColumnType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Table", "TableReader"]
 
@@ -58,8 +61,8 @@ class TableReader(Protocol):
         """
         ...
 
-    def to_parquet(self, columns: Columns, path: str) -> None:
-        """Write columns as one Parquet file, whole or not at all.
+    def to_parquet(self, columns: Columns, path: str, types: Mapping[str, ColumnType] | None = None) -> None:
+        """Write columns as one Parquet file, whole or not at all; ``types`` keeps integers and booleans what they are.
 
         Raises
         ------

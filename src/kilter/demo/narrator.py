@@ -32,7 +32,7 @@ class Narrator:
         NotReady
             If the control plane does not answer.
         """
-        lines: list[tuple[str, str]] = []
+        lines: list[tuple[str, str, str]] = []
         for alert in self._items(f"/v1/alerts?deployment={self._model}&limit={_PAGE}"):
             lines += self._new(alert, "opened_at", f"{alert['severity']}: {alert['headline']}")
         for decision in self._items(f"/v1/decisions?deployment={self._model}&limit={_PAGE}"):
@@ -44,7 +44,7 @@ class Narrator:
                 lines += self._new(step, "at", self._step(rollout, step))
             if rollout.get("finished_at"):
                 self._told.add(f"final {rollout['id']}")
-        for at, text in sorted(lines):
+        for at, _, text in sorted(lines):
             self._say(f"{at[:10]}  {text}")
 
     def _items(self, path: str) -> list[dict[str, object]]:
@@ -52,13 +52,13 @@ class Narrator:
         items = self._watch.get(path).get("items")
         return items if isinstance(items, list) else []
 
-    def _new(self, record: Mapping[str, object], time_field: str, text: str) -> list[tuple[str, str]]:
+    def _new(self, record: Mapping[str, object], time_field: str, text: str) -> list[tuple[str, str, str]]:
         """Return the line of a record that was not told yet."""
         key = str(record["id"])
         if key in self._told:
             return []
         self._told.add(key)
-        return [(str(record[time_field]), text)]
+        return [(str(record[time_field]), key.partition("_")[2], text)]
 
     @staticmethod
     def _step(rollout: Mapping[str, object], step: Mapping[str, object]) -> str:

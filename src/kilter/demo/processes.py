@@ -14,7 +14,7 @@ from kilter.errors import EngineError
 if TYPE_CHECKING:
     from kilter.demo.project import Project
     from kilter.demo.watch import Watch
-from kilter.engines.dataplane import DataPlane
+    from kilter.engines.dataplane import DataPlane
 
 __all__ = ["Running", "command"]
 
@@ -35,7 +35,7 @@ def command(project: Project, *words: str, accept: tuple[int, ...] = (0,)) -> tu
     printed = done.stdout.strip() or done.stderr.strip()
     if done.returncode not in accept:
         msg = f"`kilter {' '.join(words)}` ended with {done.returncode}"
-        raise EngineError(msg, why=printed[-400:])
+        raise EngineError(msg, why=(done.stderr.strip() or printed)[-400:])
     return done.returncode, printed
 
 

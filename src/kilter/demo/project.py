@@ -54,13 +54,13 @@ holdout = {data}
 label_delay = "2d"
 
 [rollout]
-steps = [25, 50, 100]
+steps = [25, 100]
 step_min = "7d"
 step_max = "120d"
 min_units = 40
 deadline = "240d"
 hold_max = "60d"
-margins = { error = 0.05 }
+margins = {{ error = 0.05, loss = 0.05 }}
 
 [monitor]
 window = "14d"

@@ -16,7 +16,7 @@ from kilter.demo.processes import Running, command
 from kilter.demo.project import NAME, Project, free_port, lay_out
 from kilter.demo.replay import Replay
 from kilter.demo.report import write as write_report
-from kilter.demo.summary import Summary, in_words, summarise
+from kilter.demo.summary import Event, Summary, in_words, summarise
 from kilter.demo.watch import Watch
 from kilter.engines.dataplane import DataPlane
 from kilter.stores.clock import ReplayFile, replay_file
@@ -53,8 +53,12 @@ def run(options: Options) -> int:
     KilterError
         If a part of it fails.
     """
+    events: list[Event] = []
 
     def say(text: str) -> None:
+        day, _, rest = text.partition("  ")
+        if day[:4].isdigit():
+            events.append(Event(day=day, text=rest))
         if not options.is_quiet:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
@@ -77,9 +81,11 @@ def run(options: Options) -> int:
         say(printed.splitlines()[-1])
         running = Running(project)
         try:
-            running.wait_ready(DataPlane(host="127.0.0.1", port=project.data_port), Watch(port=project.port, model=NAME))
+            running.wait_ready(
+                DataPlane(host="127.0.0.1", port=project.data_port), Watch(port=project.port, model=NAME)
+            )
             summary = _replay(project, rides, clock, say, options.speed)
-            report = write_report(project, summary)
+            report = write_report(project, summary, events)
             say("")
             for line in in_words(summary):
                 say(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,14 +19,12 @@ from kilter.measures.rows import FloatArray, label_indexes
 from kilter.settings import load
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from kilter.contracts.model import ModelVersion
     from kilter.demo.operator import Shipment
     from kilter.demo.project import Project
     from kilter.demo.replay import Tally
 
-__all__ = ["FirstAlarm", "Quality", "Summary", "in_words", "summarise"]
+__all__ = ["Event", "FirstAlarm", "Quality", "Stretch", "Summary", "in_words", "summarise"]
 
 _NS = 1_000_000_000
 _ALL = 10**18 * 4
@@ -52,6 +51,24 @@ class FirstAlarm:
     window: int
     date: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """One monitoring window: how right the answers were, and how right the first version's would have been."""
+
+    start: datetime
+    end: datetime
+    served: Quality
+    unrepaired: Quality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened, as it was told."""
+
+    day: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +100,8 @@ class Summary:
     swaps: int
     audit_rows: int
     audit_verified: bool
+    course: tuple[Stretch, ...]
+    alarms: tuple[tuple[datetime, datetime], ...]
 
     @property
     def is_as_promised(self) -> bool:
@@ -195,6 +214,8 @@ def _summarise(app: App, tally: Tally, shipment: Shipment) -> Summary:
         swaps=max(0, len(tally.generations) - 1),
         audit_rows=audit.rows,
         audit_verified=audit.is_verified,
+        course=story.course(windows),
+        alarms=tuple((page.since, page.closed_at or page.updated_at) for page in pages),
     )
 
 
@@ -223,6 +244,20 @@ class _Story:
         """Return what the first version would have answered to every row."""
         scored = self._app.scorer.score(self._first, self._rows.columns)
         return np.asarray(scored.scores)[:, self._positive]
+
+    def course(self, windows: tuple[Window, ...]) -> tuple[Stretch, ...]:
+        """Measure every window, as served and as the first version would have answered."""
+        again = self.first_again()
+        spans = sorted({(window.start_at, window.end_at) for window in windows})
+        return tuple(
+            Stretch(
+                start=start,
+                end=end,
+                served=self.quality(_ns(start), _ns(end)),
+                unrepaired=self.quality(_ns(start), _ns(end), scores=again),
+            )
+            for start, end in spans
+        )
 
     def drift_ns(self, windows: tuple[Window, ...]) -> int:
         """Return the start of the first window in which, in hindsight, the answers really were worse."""

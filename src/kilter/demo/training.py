@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fit", "train"]
 
+_NEWEST_ROWS = 9 * 30 * 24
+
 
 def fit(table: pa.Table) -> ClassifierMixin:
     """Fit a gradient-boosted classifier on a table with the features and the target."""
@@ -30,9 +32,11 @@ def fit(table: pa.Table) -> ClassifierMixin:
 
 
 def train(data_path: str, request: Mapping[str, object]) -> ClassifierMixin:
-    """Train afresh on labelled rows that kilter wrote down; called by kilter in a child process.
+    """Train afresh on the newest labelled rows that kilter wrote down; called by kilter in a child process.
 
     ``request`` says why (its reason, parent version and time range); this function needs none of it.
+    Rides grow, so rows older than about nine months teach the wrong level and are left out.
     """
     del request
-    return fit(pq.read_table(data_path))
+    table = pq.read_table(data_path)
+    return fit(table.slice(max(0, table.num_rows - _NEWEST_ROWS)))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kilter.contracts.model import ModelVersion
     from kilter.contracts.rollout import RolloutStarter
     from kilter.contracts.scoring import Auditor, GateRunner, Scorer, VersionBook
+    from kilter.contracts.signature import ColumnType, Signature
     from kilter.contracts.table import TableReader
     from kilter.measures.rows import FloatArray
 
@@ -209,7 +210,7 @@ class Trainer:
         if state.spec.data.reference and state.spec.retrain.action != "fresh":
             columns = merged(self._tables.read(state.spec.data.reference).columns, columns)
         path = f"{self._folder}/{trigger.id}.parquet"
-        self._tables.to_parquet(columns, path)
+        self._tables.to_parquet(columns, path, _types(signature))
         task = TrainingTask(
             id=trigger.id,
             command=trigger.command,
@@ -276,7 +277,8 @@ class Trainer:
         if not is_enough:
             return self._move(trigger, TriggerState.REJECTED, sentence, now)
         path = f"{self._folder}/{trigger.id}.holdout.parquet"
-        self._tables.to_parquet(training_columns(candidate.manifest.signature, rows.columns, rows.labels), path)
+        signature = candidate.manifest.signature
+        self._tables.to_parquet(training_columns(signature, rows.columns, rows.labels), path, _types(signature))
         baseline = self._version(state, state.champion or 0)
         run = self._gates.check(candidate, data_path=path, rules=state.spec.gates, baseline=baseline, by=_BY)
         if run.state in (VerdictState.FAIL, VerdictState.ERROR):
@@ -384,3 +386,8 @@ def _ns(moment: datetime) -> int:
 def _at(time_ns: int) -> datetime:
     """Return the moment of nanoseconds since the epoch."""
     return _EPOCH + timedelta(microseconds=time_ns // 1_000)
+
+
+def _types(signature: Signature) -> dict[str, ColumnType]:
+    """Return the types of a signature's columns, so that training data has those of the requests."""
+    return {column.name: column.type for column in signature.columns}

@@ -100,7 +100,7 @@ DEPLOYMENT_TABLES: Mapping[str, tuple[Key, ...]] = {
         Key(name="keep", read=read.duration, field="keep_s", about="how long predictions are kept"),
     ),
     "rollout": (
-        Key(name="strategy", read=read.choice("canary", "shadow", "blue-green"), about="how a new version takes over"),
+        Key(name="strategy", read=read.choice("canary", "shadow"), about="how a new version takes over"),
         Key(name="key", read=read.text, about="sticky column; default the entity key, else the request id"),
         Key(name="steps", read=read.steps, about="per cent of traffic at each step"),
         Key(name="step_min", read=read.duration, field="step_min_s", about="least time of a step"),

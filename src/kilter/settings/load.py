@@ -25,13 +25,13 @@ from kilter.settings.key import DEPLOYMENT_TABLES, GATE_KEYS, ROOT_TABLES, TOP_L
 from kilter.settings.position import Position, positions
 from kilter.settings.tree import ControlSettings, ProjectSettings, ServerSettings, ServingSettings, Settings
 
-__all__ = ["FILE_NAME", "SCHEMA", "load"]
+__all__ = ["FILE_NAME", "RECORDS", "SCHEMA", "load"]
 
 FILE_NAME = "kilter.toml"
 SCHEMA = 1
 _MOST_FAULTS = 20
 _ENVIRONMENT_PREFIX = "KILTER_"
-_RECORDS = {
+RECORDS = {
     "project": ProjectSettings,
     "server": ServerSettings,
     "serving": ServingSettings,
@@ -196,7 +196,7 @@ def _read_file(source: _Source, root: dict[str, dict[str, object]], *, is_root: 
         return None
     if source.faults:
         return None
-    parts = {name: _RECORDS[name](**values) for name, values in tables.items()}
+    parts = {name: RECORDS[name](**values) for name, values in tables.items()}
     return DeploymentSpec(**parts, gates=gates)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import joblib
 import numpy as np
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["arrow_ipc", "customers", "make_request", "save", "table_of"]
+Untyped: TypeAlias = Any
+"""What libraries without types give and take."""
+
+__all__ = ["Untyped", "arrow_ipc", "customers", "make_request", "save", "table_of"]
 
 
 def table_of(features: NDArray[np.float64], target: NDArray[Any]) -> pa.Table:
@@ -35,7 +38,7 @@ def customers(rows: int = 400, *, seed: int = 0, gaps: bool = False) -> pa.Table
     left = np.where(rng.random(rows) < 1 / (1 + np.exp(-logit)), "yes", "no")
     plans: list[str | None] = plan.tolist()
     if gaps:
-        age[:: 7] = np.nan
+        age[::7] = np.nan
         plans = [None if i % 11 == 0 else value for i, value in enumerate(plans)]
     return pa.table(
         {"age": age, "visits": visits, "plan": plans, "home-region": region, "is new": is_new, "left": left}
@@ -50,7 +53,7 @@ def arrow_ipc(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def make_request(table: pa.Table, target: str, **further: Any) -> ReferenceTable:  # noqa: ANN401 - fields of the record
+def make_request(table: pa.Table, target: str, **further: Untyped) -> ReferenceTable:
     """Put an importer's request together; missing numbers are null."""
     return ReferenceTable(arrow_ipc=arrow_ipc(table), target=target, **further)
 

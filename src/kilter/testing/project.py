@@ -164,28 +164,6 @@ def _rollouts(project: Project) -> None:
         weight=2_500,
     )
     project.open_rollout = now.id
-    steps = [
-        ("planned", "warming", 0, 0, "Version 5 passed its gates"),
-        ("warming", "canary", 0, 100, "All serving processes have loaded it and agree with the recorded answers"),
-        ("canary", "canary", 1, 500, "500 requests and 30 minutes without harm"),
-        ("canary", "canary", 2, 2_500, "500 requests and 30 minutes without harm"),
-    ]
-    for order, (before, after, step, weight, reason) in enumerate(steps):
-        at = now.started_at + timedelta(hours=6 * order)
-        project.add(
-            RolloutStep(
-                id=f"step_{order}",
-                rollout_id=now.id,
-                deployment=NAME,
-                from_state=before,
-                to_state=after,
-                step=step,
-                weight=weight,
-                event="tick",
-                reason=reason,
-                at=at,
-            )
-        )
     hold = Hold(
         id="hold_001",
         deployment=NAME,
@@ -207,7 +185,35 @@ def _rollouts(project: Project) -> None:
         updated_at=END,
         monitored_until=END,
     )
-    project.add(done, bad, now, hold, live)
+    project.add(done, bad, now, *_steps(now), hold, live)
+
+
+def _steps(now: Rollout) -> list[Record]:
+    """Make the steps of the open rollout."""
+    made: list[Record] = []
+    steps = [
+        ("planned", "warming", 0, 0, "Version 5 passed its gates"),
+        ("warming", "canary", 0, 100, "All serving processes have loaded it and agree with the recorded answers"),
+        ("canary", "canary", 1, 500, "500 requests and 30 minutes without harm"),
+        ("canary", "canary", 2, 2_500, "500 requests and 30 minutes without harm"),
+    ]
+    for order, (before, after, step, weight, reason) in enumerate(steps):
+        at = now.started_at + timedelta(hours=6 * order)
+        made.append(
+            RolloutStep(
+                id=f"step_{order}",
+                rollout_id=now.id,
+                deployment=NAME,
+                from_state=before,
+                to_state=after,
+                step=step,
+                weight=weight,
+                event="tick",
+                reason=reason,
+                at=at,
+            )
+        )
+    return made
 
 
 def _rollout(

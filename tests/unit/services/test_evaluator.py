@@ -84,7 +84,7 @@ class Tables:
     def to_arrow(self, table: Table) -> bytes:
         raise NotImplementedError(table.name)
 
-    def to_parquet(self, columns: Columns, path: str) -> None:
+    def to_parquet(self, columns: Columns, path: str, types: Mapping[str, ColumnType] | None = None) -> None:
         raise NotImplementedError(path, columns)
 
 

@@ -36,6 +36,8 @@ from kilter.testing.rollouts import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kilter.contracts.rollout import Rollout
 
 NOW = START + timedelta(hours=2_000)
@@ -76,7 +78,7 @@ class Tables:
     def to_arrow(self, table: Table) -> bytes:
         return b""
 
-    def to_parquet(self, columns: Columns, path: str) -> None:
+    def to_parquet(self, columns: Columns, path: str, types: Mapping[str, ColumnType] | None = None) -> None:
         self.files[path] = columns
 
 

@@ -1,13 +1,13 @@
-"""The tree is plain data that travels to child processes."""
+"""The tree finds a deployment by name."""
 
 from __future__ import annotations
-
-import msgspec
 
 from kilter.contracts.spec import DeploymentSpec, ModelSpec
 from kilter.settings import Settings
 
 
-def test_settings_survive_json() -> None:
-    settings = Settings(deployments=(DeploymentSpec(model=ModelSpec(name="a", source="b")),))
-    assert msgspec.json.decode(msgspec.json.encode(settings), type=Settings) == settings
+def test_a_deployment_is_found_by_name() -> None:
+    spec = DeploymentSpec(model=ModelSpec(name="a", source="a.onnx"))
+    settings = Settings(deployments=(spec,))
+    assert settings.deployment("a") is spec
+    assert settings.deployment("b") is None

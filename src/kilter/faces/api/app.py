@@ -28,6 +28,7 @@ __all__ = ["Pages", "api_routes", "create"]
 
 _log = logging.getLogger(__name__)
 _API = "/v1"
+_UNREADABLE = 400  # a body that is no text: the client's mistake as any other
 
 
 class Pages(Protocol):
@@ -167,7 +168,9 @@ def create(app: App, *, loop: Loop | None = None, pages: Pages | None = None) ->
 
     def routing(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - what it was registered for
-        response = answer(request, _unroutable(request, error), error.status_code)
+        response = answer(
+            request, _unroutable(request, error), None if error.status_code == _UNREADABLE else error.status_code
+        )
         response.headers.update(error.headers or {})
         return response
 

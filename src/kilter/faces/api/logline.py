@@ -10,7 +10,7 @@ import msgspec
 __all__ = ["JsonLines"]
 
 # What every record has; the rest was given as `extra`.
-_OWN = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "color_message"}
+_OWN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "color_message"}
 
 
 class JsonLines(logging.Formatter):

@@ -36,7 +36,7 @@ def command(session: Session, *, model: str | None, out: str | None, as_exit_cod
         try:
             Path(out).write_bytes(msgspec.json.encode(saved))
         except OSError as error:
-            msg = f"{out} cannot be written: {error.strerror}"
+            msg = f"`{out}` cannot be written: {error.strerror}"
             raise StoreError(msg, where=out, hint="choose another file with `--out`") from error
         session.console.note(f"saved {out}: carry it out with `kilter apply {out}`")
     session.console.finish({"plans": plans})

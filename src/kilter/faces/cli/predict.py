@@ -133,6 +133,6 @@ def _write(session: Session, answers: Sequence[Mapping[str, object]], out: str |
     try:
         Path(out).write_text(text.getvalue(), encoding="utf-8")
     except OSError as error:
-        msg = f"{out} cannot be written: {error.strerror}"
+        msg = f"`{out}` cannot be written: {error.strerror}"
         raise StoreError(msg, where=out, hint="choose another file with `--out`") from error
     session.console.note(f"wrote {len(answers)} predictions to {out}")

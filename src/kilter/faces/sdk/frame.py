@@ -14,7 +14,7 @@ from kilter.errors import InvalidRequest, StoreError
 __all__ = ["Frame", "path_of", "rows_of"]
 
 Frame: TypeAlias = object
-"""A path, a table with ``__arrow_c_stream__`` (pandas, polars, pyarrow, DuckDB), a mapping of columns or a list of rows."""
+"""A path, an Arrow table (pandas, polars, pyarrow, DuckDB), a mapping of columns or a list of rows."""
 
 
 def path_of(frame: Frame, keep_as: Path) -> str:

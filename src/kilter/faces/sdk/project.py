@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Self
 
 from kilter.app import App, build
 from kilter.contracts.deployment import Deployment
-from kilter.contracts.log import LogPart
 from kilter.contracts.spec import DataSpec, DeploymentSpec, ModelSpec, RolloutSpec
 from kilter.contracts.verdict import CheckRun, VerdictState
+from kilter.control.lookup import Lookup
 from kilter.errors import InvalidRequest, NotFound, UnknownName
 from kilter.faces.sdk.frame import Frame, path_of, rows_of
 from kilter.settings import load
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from kilter.contracts.model import ModelVersion
     from kilter.contracts.monitor import DeploymentHealth
     from kilter.contracts.plan import Applied
-    from kilter.contracts.prediction import PredictionRecord
     from kilter.contracts.trigger import Trigger
+    from kilter.control.lookup import FoundPrediction
 
 __all__ = ["ModelHandle", "Project", "Report", "open"]
 
@@ -240,21 +240,20 @@ class Project:
         self._known(name)
         return self.app.monitor.headline(name)
 
-    def explain(self, prediction_id: str) -> PredictionRecord:
-        """Return everything on record of one prediction.
+    def explain(self, prediction_id: str) -> FoundPrediction:
+        """Return everything on record of one prediction; personal columns are masked.
 
         Raises
         ------
         NotFound
             If there is no such prediction.
         """
-        self.app.collector.collect(self.app.clock.now())
-        parts = self.app.metadata.read(lambda tx: tx.list(LogPart, limit=5_000))
-        record = self.app.table.find(parts, prediction_id)
-        if record is None:
-            msg = f"there is no prediction `{prediction_id}`"
-            raise NotFound(msg, hint="copy the id from an answer")
-        return record
+        lookup = Lookup(metadata=self.app.metadata, table=self.app.table)
+        try:
+            return lookup.find(prediction_id)
+        except NotFound:
+            self.app.collector.collect(self.app.clock.now())
+        return lookup.find(prediction_id)
 
     def recalibrate(self, name: str) -> Decision:
         """Correct the probabilities of the live version from its labels, and roll the result out.

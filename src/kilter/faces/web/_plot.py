@@ -28,7 +28,8 @@ WIDE = Size(name="wide", width=720, height=280)
 NARROW = Size(name="narrow", width=340, height=260)
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 30
-_STEPS_S = (60, 300, 900, 3_600, 10_800, 21_600, 43_200, 86_400, 2 * 86_400, 7 * 86_400, 14 * 86_400)
+_STEPS_S = (1, 5, 15, 60, 300, 900, 3_600, 10_800, 21_600, 43_200, 86_400, 2 * 86_400, 7 * 86_400, 14 * 86_400)
+_MINUTE_S = 60
 _DAY_S = 86_400
 _MONTHS = (1, 2, 3, 6, 12, 24, 60, 120)
 
@@ -73,12 +74,13 @@ def time_ticks(low_s: float, high_s: float, most: int = 5) -> tuple[tuple[float,
     if span / _STEPS_S[-1] > most:
         return _month_ticks(low_s, high_s, most)
     step = next(step for step in _STEPS_S if span / step <= most)
-    pattern = "%H:%M" if step < _DAY_S else "%d %b"
+    pattern = "%H:%M:%S" if step < _MINUTE_S else "%H:%M" if step < _DAY_S else "%d %b"
     first = math.ceil(low_s / step)
     last = math.floor(high_s / step)
+    times = [datetime.fromtimestamp(index * step, tz=UTC) for index in range(first, last + 1)]
+    # Midnight is better named by its day.
     return tuple(
-        (index * step, datetime.fromtimestamp(index * step, tz=UTC).strftime(pattern))
-        for index in range(first, last + 1)
+        (at.timestamp(), at.strftime(pattern if at.hour or at.minute or at.second else "%d %b")) for at in times
     )
 
 

@@ -64,7 +64,7 @@ def data(app: App, query: Query) -> CalibrationPage:
     windows = min(len(mature), _RECENT)
     told = (
         f"stated and observed differ by {100 * gap:.1f} of 100 on average, over {labels:,} labels "
-        f"of the last {windows} windows"
+        f"of the last {'window' if windows == 1 else f'{windows} windows'}"
         if gap is not None
         else "no labels for this version yet"
     )

@@ -240,14 +240,16 @@ def _lines(chart: Lines, points: Sequence[Point], size: Size) -> Markup:
     high = max(bounds) if chart.ceiling is None else max(chart.ceiling, *bounds)
     room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
     times = [point.at.timestamp() for point in points]
+    # A single point stands in the middle of an hour.
+    alone = 1_800.0 if max(times) == min(times) else 0.0
     plot = Plot(
         size=size,
-        x_low=min(times),
-        x_high=max(times) if max(times) > min(times) else min(times) + 1,
+        x_low=min(times) - alone,
+        x_high=max(times) + alone,
         y_low=low if chart.floor is not None and low >= chart.floor else low - room,
         y_high=high if chart.ceiling is not None and high <= chart.ceiling else high + room,
     )
-    most = 6 if size is WIDE else 3
+    most = 6 if size is WIDE else 4
     parts = [_shade(plot, shade) for shade in chart.shades]
     parts.append(plot.axes(time_ticks(plot.x_low, plot.x_high, most), ticks(plot.y_low, plot.y_high)))
     parts.extend(_course(plot, one) for one in chart.lines)

@@ -141,7 +141,7 @@ def _draw(
     return tuple(
         Pairs(
             title=name,
-            take_away=f"{100 * shifts[name]:.1f} of 100 rows have moved, over {window.rows:,} rows",
+            take_away=f"the shares differ by up to {100 * shifts[name]:.1f} of 100, over {window.rows:,} rows",
             bars=profiles.column_bars(reference, profile, name),
         )
         for name in wanted

@@ -54,7 +54,7 @@ ORDERS = (
         button="Roll back now",
         effect="All traffic goes back to the last good version at once. An open rollout ends, and the version that is "
         "left is held: it will not be deployed again unless a person overrides that.",
-        undo="Apply the version again with `kilter apply --override`.",
+        undo="Apply the version again with kilter apply --override.",
     ),
     Order(
         name="promote",
@@ -68,7 +68,7 @@ ORDERS = (
         title="End the rollout",
         button="End the rollout",
         effect="The candidate gets no more traffic. The live version goes on as before.",
-        undo="Start the rollout again with `kilter apply`.",
+        undo="Start the rollout again with kilter apply.",
     ),
     Order(
         name="resume",

@@ -117,5 +117,5 @@ def _take_away(course: tuple[Point, ...]) -> str:
     first, last = known[0], known[-1]
     return (
         f"{first.value:.3g} in the first window shown, {last.value:.3g} in the last "
-        f"({len(known)} windows with labels; the last one has {last.n:,})"
+        f"({len(known)} {'window' if len(known) == 1 else 'windows'} with labels; the last one has {last.n:,})"
     )

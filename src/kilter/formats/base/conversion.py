@@ -27,6 +27,8 @@ from kilter.formats.base.session import COLUMNS_KEY, MISSING_TEXT, MISSING_TEXT_
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from kilter.contracts.batch import Batch
     from kilter.formats.base.feeding import Estimator
 
@@ -110,7 +112,13 @@ def _graph(estimator: Estimator, signature: Signature, *, is_double: bool, opset
         )
     if is_columns:
         _describe(proto, signature)
-    return bytes(mend(proto, MISSING_TEXT).SerializeToString())
+    return bytes(mend(proto, MISSING_TEXT, _imputed(model)).SerializeToString())
+
+
+def _imputed(estimator: Estimator) -> list[NDArray[np.float64]]:
+    """Return the exact values of all imputers of numbers."""
+    found = [np.asarray(getattr(part, "statistics_", ()), dtype=np.object_) for part in parts(estimator)]
+    return [values.astype(np.float64) for values in found if values.size and isinstance(values[0], float)]
 
 
 def _describe(proto: onnx.ModelProto, signature: Signature) -> None:
@@ -148,7 +156,7 @@ def _prepared(estimator: Estimator) -> Estimator:
     return model
 
 
-def _with_stand_in(levels: np.typing.NDArray[Any]) -> np.typing.NDArray[Any]:
+def _with_stand_in(levels: NDArray[Any]) -> NDArray[Any]:
     """Replace None or NaN among the levels of a text column; numbers stay as they are."""
     cells = levels.tolist()
     if not any(isinstance(cell, str) for cell in cells):
@@ -186,11 +194,15 @@ def _mended_converter() -> Iterator[None]:
         finally:
             tree_ensemble.sklearn_threshold = threshold
 
+    classifier = random_forest.convert_sklearn_random_forest_classifier
+    defaults = classifier.__defaults__
+    classifier.__defaults__ = (*defaults[:-1], _ML_OPSET)
     _container.make_node = make_plain_node
     random_forest.add_tree_to_attribute_pairs_hist_gradient_boosting = add_histogram_tree
     try:
         yield
     finally:
+        classifier.__defaults__ = defaults
         _container.make_node = make_node
         random_forest.add_tree_to_attribute_pairs_hist_gradient_boosting = add_tree
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 
 from kilter.contracts.batch import Batch, Scores
 from kilter.contracts.signature import Column, ColumnType, Signature, Task
@@ -63,9 +63,10 @@ class NativeModel:
     """An estimator as a LoadedModel, run by scikit-learn itself."""
 
     def __init__(self, estimator: Estimator, signature: Signature) -> None:
-        self._estimator = estimator
         self._signature = signature
         self._has_names = needs_columns(estimator, signature)
+        self._pandas = _installed_pandas() if self._has_names else None
+        self._estimator = estimator if self._pandas is not None else _by_position(estimator)
         self._gap = _missing_text(estimator)
         self._is_categorical = getattr(estimator, "is_categorical_", None) is not None and bool(signature.text_names)
 
@@ -98,16 +99,15 @@ class NativeModel:
         """Let the estimator go with its last reference."""
 
     def _frame(self, batch: Batch) -> object:
-        """Build the frame that names columns: pandas where it is installed, else Arrow."""
+        """Build the frame that names columns: pandas where it is installed, else objects in order."""
         numeric, text = iter(np.asarray(batch.numeric).T), iter(np.asarray(batch.text).T)
         columns = {
             column.name: self._texts(next(text)) if column.type is ColumnType.TEXT else _numbers(column, next(numeric))
             for column in self._signature.columns
         }
-        try:
-            import pandas as pd  # type: ignore[import-untyped] # noqa: PLC0415 - only where the user has it, only in a child
-        except ModuleNotFoundError:
-            return pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()})
+        if self._pandas is None:
+            return np.stack([values.astype(np.object_) for values in columns.values()], axis=1)
+        pd = self._pandas
         return pd.DataFrame({name: pd.Series(values, dtype=self._dtype(values)) for name, values in columns.items()})
 
     def _texts(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -135,3 +135,25 @@ def _missing_text(estimator: Estimator) -> float | None:
             if any(value is None for value in np.asarray(levels, dtype=np.object_).tolist()):
                 return None
     return float("nan")
+
+
+def _installed_pandas() -> Any:  # noqa: ANN401 - pandas ships no types, and may not be there
+    """Return pandas where the user has it; it is loaded in a child, and only for models over named columns."""
+    try:
+        import pandas as pd  # type: ignore[import-untyped] # noqa: PLC0415 - as said
+    except ModuleNotFoundError:
+        return None
+    return pd
+
+
+def _by_position(estimator: Estimator) -> Estimator:
+    """Copy an estimator so that it takes its columns by position: without a frame there are no names."""
+    if not hasattr(estimator, "feature_names_in_"):
+        return estimator
+    model = copy.deepcopy(estimator)
+    for part in parts(model):
+        vars(part).pop("feature_names_in_", None)
+        positions = getattr(part, "_transformer_to_input_indices", None)
+        if positions is not None and hasattr(part, "transformers_"):
+            part.transformers_ = [(name, step, positions[name]) for name, step, _ in part.transformers_]
+    return model

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 __all__ = ["mend"]
 
 _NAN: Final = float("nan")
 
 
-def mend(proto: onnx.ModelProto, missing_text: str) -> onnx.ModelProto:
+def mend(proto: onnx.ModelProto, missing_text: str, imputed: Sequence[NDArray[np.float64]]) -> onnx.ModelProto:
     """Mend what the converter writes and onnxruntime cannot run, or runs differently.
 
-    Imputers of doubles become a choice by IsNaN, since onnxruntime has none. Ordinal codes of missing
+    Imputers of doubles become a choice by IsNaN, since onnxruntime has none; ``imputed`` holds
+    their exact values, which the attribute rounds. Ordinal codes of missing
     text become NaN, as scikit-learn gives them. Outputs of tree ensembles are declared as the floats
     that they are, also for double inputs.
 
@@ -29,7 +35,7 @@ def mend(proto: onnx.ModelProto, missing_text: str) -> onnx.ModelProto:
     has_gaps = any(missing_text.encode() in _keys(node) for node in proto.graph.node)
     for node in proto.graph.node:
         if node.op_type == "Imputer" and doubles:
-            nodes += _choice_by_nan(proto, node)
+            nodes += _choice_by_nan(proto, node, imputed)
         elif node.op_type == "LabelEncoder" and has_gaps:
             nodes.append(_with_float_codes(node, missing_text))
         else:
@@ -46,14 +52,18 @@ def _attributes(node: onnx.NodeProto) -> dict[str, onnx.AttributeProto]:
     return {attribute.name: attribute for attribute in node.attribute}
 
 
-def _choice_by_nan(proto: onnx.ModelProto, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+def _choice_by_nan(
+    proto: onnx.ModelProto, node: onnx.NodeProto, imputed: Sequence[NDArray[np.float64]]
+) -> list[onnx.NodeProto]:
     """Write an imputer of missing numbers as IsNaN, Where."""
     found = _attributes(node)
     replaced = found["replaced_value_float"].f if "replaced_value_float" in found else _NAN
     if "imputed_value_floats" not in found or replaced == replaced:  # noqa: PLR0124 - NaN
         return [node]
-    values, name = np.array([found["imputed_value_floats"].floats], dtype=np.float64), node.output[0]
-    proto.graph.initializer.append(numpy_helper.from_array(values, f"{name}_imputed"))
+    rounded, name = np.array(found["imputed_value_floats"].floats, dtype=np.float32), node.output[0]
+    same = (exact for exact in imputed if np.array_equal(exact.astype(np.float32), rounded))
+    values = next(same, rounded.astype(np.float64))
+    proto.graph.initializer.append(numpy_helper.from_array(values.reshape(1, -1), f"{name}_imputed"))
     return [
         helper.make_node("IsNaN", [node.input[0]], [f"{name}_is_missing"]),
         helper.make_node("Where", [f"{name}_is_missing", f"{name}_imputed", node.input[0]], [name]),

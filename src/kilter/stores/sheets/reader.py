@@ -17,7 +17,7 @@ from kilter.errors import KilterError, NotFound, SchemaMismatch, StoreError, Too
 from kilter.stores.sheets import source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from kilter.contracts.arrays import Array, Columns
     from kilter.stores.sheets.column import Typed
@@ -108,7 +108,7 @@ class Sheets:
             raise StoreError(message, why=str(cause), hint="check that its columns hold what its types say") from cause
         return bytes(sink.getvalue().to_pybytes())
 
-    def to_parquet(self, columns: Columns, path: str) -> None:
+    def to_parquet(self, columns: Columns, path: str, types: Mapping[str, ColumnType] | None = None) -> None:
         """Write columns as one Parquet file, whole or not at all.
 
         Parameters
@@ -117,6 +117,8 @@ class Sheets:
             float64 (NaN becomes null) or text.
         path : str
             The file; an older one is replaced.
+        types : mapping of name to ColumnType or None
+            Integers and booleans among the columns; others become what their cells are.
 
         Raises
         ------
@@ -126,7 +128,7 @@ class Sheets:
         target = Path(path)
         spool = target.with_name(f"{target.name}.{os.getpid()}.tmp")
         try:
-            table = pa.table({name: _encoded(cells, None) for name, cells in columns.items()})
+            table = pa.table({name: _encoded(cells, (types or {}).get(name)) for name, cells in columns.items()})
             with spool.open("wb") as file:
                 pq.write_table(table, file, compression="zstd")
                 file.flush()

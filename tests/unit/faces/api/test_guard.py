@@ -94,7 +94,7 @@ def test_an_ipv6_name_is_read_without_brackets() -> None:
     async def send(_message: Message) -> None:
         passed.append("refused")
 
-    guard = Guard(inner, allowed_hosts=["::1"])  # type: ignore[arg-type]
+    guard = Guard(inner, allowed_hosts=["::1"])
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"[::1]:8000")]}
     asyncio.run(guard(scope, None, send))  # type: ignore[arg-type]
     asyncio.run(guard({"type": "lifespan"}, None, send))  # type: ignore[arg-type]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
+
+import pytest
 
 from kilter.faces.api.logline import JsonLines
 
 
 def test_fields_and_traces_are_in_the_line() -> None:
-    try:
+    with pytest.raises(ValueError, match="invalid") as caught:
         int("no")
-    except ValueError:
-        caught = sys.exc_info()
-    record = logging.LogRecord("kilter.x", logging.WARNING, "f", 1, "step.failed", (), caught)
+    record = logging.LogRecord(
+        "kilter.x", logging.WARNING, "f", 1, "step.failed", (), (caught.type, caught.value, caught.tb)
+    )
     record.deployment = "a"
     record.odd = {1, 2}
     line = JsonLines().format(record)

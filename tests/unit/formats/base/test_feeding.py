@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import builtins
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,12 +11,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from kilter.contracts.batch import Batch
 from kilter.contracts.signature import Column, ColumnType, Signature, Task
 from kilter.errors import ModelFailed
 from kilter.formats.base.feeding import NativeModel, learned_texts, needs_columns, parts
 from kilter.measures.rows import batch_of
-from kilter.testing.estimators import customers
+from kilter.testing.estimators import Untyped, customers
+
+if TYPE_CHECKING:
+    from kilter.contracts.batch import Batch
 
 TABLE = customers(120)
 FRAME = TABLE.to_pandas()
@@ -35,12 +37,12 @@ SIGNATURE = Signature(
 NAMES = [column.name for column in SIGNATURE.columns]
 
 
-def rows(frame: Any) -> Batch:
+def rows(frame: Untyped) -> Batch:
     columns = {name: frame[name].to_numpy(dtype=object if name == "plan" else np.float64) for name in NAMES}
     return batch_of(SIGNATURE, columns)
 
 
-def model(**options: Any) -> Any:
+def model(**options: Untyped) -> Untyped:
     columns = make_column_transformer((OneHotEncoder(**options), ["plan", "is new"]), remainder="passthrough")
     return make_pipeline(columns, LogisticRegression(max_iter=500)).fit(FRAME[NAMES], FRAME["left"])
 
@@ -51,21 +53,23 @@ def test_a_model_over_names_is_fed_a_frame() -> None:
     assert np.array_equal(got, estimator.predict_proba(FRAME[NAMES]))
 
 
-def test_without_pandas_the_frame_is_an_arrow_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pandas_columns_are_taken_by_position(monkeypatch: pytest.MonkeyPatch) -> None:
     estimator, original = model(), builtins.__import__
 
-    def without(name: str, *rest: Any, **named: Any) -> Any:
+    def without(name: str, *rest: Untyped, **named: Untyped) -> Untyped:
         if name == "pandas":
             raise ModuleNotFoundError(name=name)
         return original(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
     got = NativeModel(estimator, SIGNATURE).run(rows(FRAME)).values
+    monkeypatch.undo()
     assert np.array_equal(got, estimator.predict_proba(FRAME[NAMES]))
+    assert estimator.feature_names_in_.tolist() == NAMES
 
 
 @pytest.mark.parametrize("missing", [None, np.nan])
-def test_missing_text_is_given_as_the_encoder_learned_it(missing: Any) -> None:
+def test_missing_text_is_given_as_the_encoder_learned_it(missing: Untyped) -> None:
     frame = FRAME[NAMES].astype({"plan": object}).copy()
     frame.iloc[::10, 2] = missing
     columns = make_column_transformer((OneHotEncoder(), ["plan"]), remainder="passthrough")

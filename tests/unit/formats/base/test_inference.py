@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -14,7 +12,7 @@ from kilter.errors import FormatError, SchemaMismatch, UnknownName
 from kilter.formats.base.feeding import NativeModel
 from kilter.formats.base.inference import classes_of, estimator_signature, fit_missing, input_columns, sample_rows
 from kilter.formats.base.reference import read_reference
-from kilter.testing.estimators import make_request
+from kilter.testing.estimators import Untyped, make_request
 
 RNG = np.random.default_rng(0)
 A, B = RNG.normal(size=90), RNG.normal(size=90)
@@ -85,7 +83,7 @@ def test_the_task_asked_for_must_be_that_of_the_model() -> None:
         ([None] * 45 + ["no"] * 45, "yes"),
     ],
 )
-def test_the_rarer_class_is_positive(labels: list[Any], positive: str) -> None:
+def test_the_rarer_class_is_positive(labels: list[Untyped], positive: str) -> None:
     table = pa.table({"a": A, "b": B, "y": labels})
     model = LogisticRegression().fit(np.stack((A, B), axis=1), np.where(Y == 1, "yes", "no"))
     request = make_request(table, "y")
@@ -124,7 +122,7 @@ def test_classes_of_numbers_are_in_order_of_value() -> None:
     assert classes_of(reference, "t") == ("a", "b")
 
 
-def with_gap() -> Any:
+def with_gap() -> Untyped:
     gaps = A.copy()
     gaps[::5] = np.nan
     return pa.table({"a": gaps, "b": B, "y": Y})

@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from kilter.formats.base.mending import mend
 
+if TYPE_CHECKING:
+    from kilter.testing.estimators import Untyped
 
-def model(nodes: list[Any], kind: int, outputs: tuple[str, ...] = ("y",)) -> onnx.ModelProto:
+
+def model(nodes: list[Untyped], kind: int, outputs: tuple[str, ...] = ("y",)) -> onnx.ModelProto:
     values = [helper.make_tensor_value_info(name, kind, [None, 1]) for name in outputs]
     inputs = [helper.make_tensor_value_info("x", kind, [None, 1])]
     return helper.make_model(helper.make_graph(nodes, "g", inputs, values))
 
 
-def imputer(**attributes: Any) -> Any:
+def imputer(**attributes: Untyped) -> Untyped:
     return helper.make_node("Imputer", ["x"], ["y"], domain="ai.onnx.ml", **attributes)
 
 
@@ -25,20 +29,27 @@ def kinds(proto: onnx.ModelProto) -> list[str]:
 
 def test_imputers_of_doubles_become_a_choice() -> None:
     node = imputer(imputed_value_floats=[2.5], replaced_value_float=math.nan)
-    assert kinds(mend(model([node], TensorProto.DOUBLE), "?")) == ["IsNaN", "Where"]
-    assert kinds(mend(model([node], TensorProto.FLOAT), "?")) == ["Imputer"]
+    assert kinds(mend(model([node], TensorProto.DOUBLE), "?", [])) == ["IsNaN", "Where"]
+    assert kinds(mend(model([node], TensorProto.FLOAT), "?", [])) == ["Imputer"]
+
+
+def test_imputed_doubles_are_exact() -> None:
+    node = imputer(imputed_value_floats=[0.1], replaced_value_float=math.nan)
+    for exact, expected in (([np.array([7.0]), np.array([0.1])], 0.1), ([], float(np.float32(0.1)))):
+        proto = mend(model([node], TensorProto.DOUBLE), "?", exact)
+        assert numpy_helper.to_array(proto.graph.initializer[0]).tolist() == [[expected]]
 
 
 def test_imputers_of_other_values_stay() -> None:
     nodes = [imputer(imputed_value_floats=[2.5], replaced_value_float=-1.0), imputer(imputed_value_int64s=[1])]
-    assert kinds(mend(model(nodes, TensorProto.DOUBLE), "?")) == ["Imputer", "Imputer"]
+    assert kinds(mend(model(nodes, TensorProto.DOUBLE), "?", [])) == ["Imputer", "Imputer"]
 
 
 def test_codes_become_floats_where_missing_text_has_one() -> None:
     ordinal = helper.make_node("LabelEncoder", ["x"], ["y"], keys_strings=["a", "?"], values_int64s=[4, 1])
     other = helper.make_node("LabelEncoder", ["x"], ["z"], keys_strings=["b"], values_int64s=[3], default_int64=-7)
     labels = helper.make_node("LabelEncoder", ["x"], ["w"], keys_int64s=[0], values_strings=["no"])
-    proto = mend(model([ordinal, other, labels], TensorProto.FLOAT), "?")
+    proto = mend(model([ordinal, other, labels], TensorProto.FLOAT), "?", [])
     first, second, third = ({item.name: item for item in node.attribute} for node in proto.graph.node)
     assert first["values_floats"].floats[0] == 4.0
     assert math.isnan(first["values_floats"].floats[1])
@@ -49,11 +60,11 @@ def test_codes_become_floats_where_missing_text_has_one() -> None:
 
 def test_codes_stay_where_nothing_is_missing() -> None:
     node = helper.make_node("LabelEncoder", ["x"], ["y"], keys_strings=["a"], values_int64s=[4])
-    proto = mend(model([node], TensorProto.FLOAT), "?")
+    proto = mend(model([node], TensorProto.FLOAT), "?", [])
     assert {item.name for item in proto.graph.node[0].attribute} == {"keys_strings", "values_int64s"}
 
 
 def test_trees_of_doubles_answer_floats() -> None:
     tree = helper.make_node("TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml")
-    proto = mend(model([tree], TensorProto.DOUBLE, ("y", "x2")), "?")
+    proto = mend(model([tree], TensorProto.DOUBLE, ("y", "x2")), "?", [])
     assert [item.type.tensor_type.elem_type for item in proto.graph.output] == [TensorProto.FLOAT, TensorProto.DOUBLE]

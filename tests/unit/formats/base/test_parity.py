@@ -1,15 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from kilter.contracts.batch import Batch, Scores
 from kilter.contracts.signature import Signature, Task
 from kilter.errors import FormatError
 from kilter.formats.base.parity import compare, require_batch_invariance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 BINARY = Signature(task=Task.BINARY, target="y", columns=(), classes=("0", "1"), positive="1")
 REGRESSION = Signature(task=Task.REGRESSION, target="y", columns=())

@@ -3,10 +3,9 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import pickle
+import pickle  # noqa: TID251 - writes what is to be refused
 import subprocess
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
@@ -21,7 +20,10 @@ from sklearn.preprocessing import FunctionTransformer
 
 from kilter.errors import FormatError, UnsafeArtifact
 from kilter.formats.base.reading import Unpickler, read_estimator
-from kilter.testing.estimators import save
+from kilter.testing.estimators import Untyped, save
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 X, Y = load_iris(return_X_y=True)
 FITTED = LogisticRegression(max_iter=200).fit(X, Y)
@@ -30,10 +32,10 @@ FITTED = LogisticRegression(max_iter=200).fit(X, Y)
 class Runs:
     """A pickle of this calls a function when it is loaded."""
 
-    def __init__(self, function: Any, *arguments: Any) -> None:
+    def __init__(self, function: Untyped, *arguments: Untyped) -> None:
         self.call = (function, arguments)
 
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Untyped, tuple[Untyped, ...]]:
         return self.call
 
 
@@ -42,14 +44,14 @@ class Runs:
     "model",
     [
         LogisticRegression(max_iter=200),
-        RandomForestClassifier(3, random_state=np.random.RandomState(0)),  # noqa: NPY002 - what users store
+        RandomForestClassifier(3, random_state=np.random.RandomState(0)),
         HistGradientBoostingClassifier(max_iter=3),
         KNeighborsClassifier(algorithm="ball_tree"),
         make_pipeline(FunctionTransformer(np.log1p), LogisticRegression(max_iter=200)),
     ],
     ids=lambda model: type(model).__name__,
 )
-def test_a_model_comes_back_as_it_was_saved(model: Any, suffix: str, tmp_path: Path) -> None:
+def test_a_model_comes_back_as_it_was_saved(model: Untyped, suffix: str, tmp_path: Path) -> None:
     model.fit(X, Y)
     loaded = read_estimator(str(save(model, tmp_path / f"m{suffix}")))
     assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
@@ -80,10 +82,10 @@ def test_old_protocols_are_read(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("writer", ["pickle", "joblib", "gzip", "object array", "nested"])
 def test_a_malicious_pickle_is_named_and_runs_nothing(
-    function: Any, arguments: Any, name: str, writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    function: Untyped, arguments: Untyped, name: str, writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    bad: Any = Runs(function, *arguments)
+    bad: Untyped = Runs(function, *arguments)
     path = tmp_path / "m.joblib"
     if writer == "pickle":
         path.write_bytes(pickle.dumps(bad))

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -13,6 +12,11 @@ from kilter.contracts.batch import Batch
 from kilter.contracts.signature import Column, ColumnType, Signature, Task
 from kilter.errors import FormatError, ModelFailed
 from kilter.formats.base.session import COLUMNS_KEY, MISSING_TEXT_KEY, OnnxModel, open_session, sample_batch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kilter.testing.estimators import Untyped
 
 FLOAT, INTEGER, BOOLEAN, TEXT = ColumnType.FLOAT, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.TEXT
 
@@ -28,15 +32,19 @@ def signature_of(task: Task, *columns: tuple[str, ColumnType], nullable: bool = 
     )
 
 
-def batch_of(numeric: Any, text: Any = None) -> Batch:
+def batch_of(numeric: Untyped, text: Untyped = None) -> Batch:
     values = np.array(numeric, dtype=np.float64)
     words = np.empty((values.shape[0], 0), dtype=object) if text is None else np.array(text, dtype=object)
     return Batch(rows=values.shape[0], numeric=values, text=words)
 
 
 def graph(
-    path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], metadata: dict[str, str] | None = None
-) -> Any:
+    path: Path,
+    nodes: list[Untyped],
+    inputs: list[Untyped],
+    outputs: list[Untyped],
+    metadata: dict[str, str] | None = None,
+) -> Untyped:
     made = helper.make_model(
         helper.make_graph(nodes, "g", inputs, outputs),
         opset_imports=[helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)],
@@ -48,11 +56,11 @@ def graph(
     return open_session(str(path))
 
 
-def value(name: str, kind: int = TensorProto.FLOAT, shape: tuple[Any, ...] = (None, 2)) -> Any:
+def value(name: str, kind: int = TensorProto.FLOAT, shape: tuple[Untyped, ...] = (None, 2)) -> Untyped:
     return helper.make_tensor_value_info(name, kind, list(shape))
 
 
-def softmax(kind: int = TensorProto.FLOAT, shape: tuple[Any, ...] = (None, 2)) -> tuple[Any, ...]:
+def softmax(kind: int = TensorProto.FLOAT, shape: tuple[Untyped, ...] = (None, 2)) -> tuple[Untyped, ...]:
     node = helper.make_node("Softmax", ["x"], ["p"])
     return [node], [value("x", kind, shape)], [value("p", kind, shape)]
 
@@ -85,7 +93,7 @@ def test_inputs_of_one_per_column_are_bound_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(None, 1), (None,)])
-def test_text_columns_take_strings_and_a_stand_in_for_missing(shape: tuple[Any, ...], tmp_path: Path) -> None:
+def test_text_columns_take_strings_and_a_stand_in_for_missing(shape: tuple[Untyped, ...], tmp_path: Path) -> None:
     node = helper.make_node(
         "LabelEncoder", ["in"], ["y"], domain="ai.onnx.ml", keys_strings=["a", "?"], values_floats=[1.0, 7.0]
     )
