@@ -6,6 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
+unexport PYTHONDONTWRITEBYTECODE # compiled files halve the time that a command takes to start
 
 # The first interpreter that is new enough; `make PYTHON=... test` overrides.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -33,7 +34,7 @@ demo: $(VENV)/.runtime ## start the demo (ARGS="..." is passed on to `kilter dem
 test: lint browser ## lint, every test in parallel, coverage gates
 	@$(BIN)/coverage erase
 	@marks=; [ -n "$$($(CHROMIUM))" ] || marks='not browser'; \
-	$(BIN)/pytest -n $(WORKERS) --ignore=tests/speed --cov --cov-report= $${marks:+-m "$$marks"} $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --cov --cov-report= $${marks:+-m "$$marks"} $(ARGS)
 	@$(call gate,100,--include='$(PURE)',rings 0-3)
 	@$(call gate,80,--omit='$(PURE)',the rest)
 
@@ -53,8 +54,8 @@ format: $(VENV)/.dev ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format --quiet
 
-bench: $(VENV)/.dev ## speed ratios against a peer on this machine (not part of `test`: cores must be idle)
-	@$(BIN)/pytest -s -p no:randomly tests/speed $(ARGS)
+bench: $(VENV)/.dev ## speed beside a path that does nothing, on this machine (not part of `test`: cores must be idle)
+	@$(BIN)/python -m benchmarks.serving $(ARGS)
 
 screenshots: $(VENV)/.dev browser ## redo the pictures of the docs from the browser tests
 	@SCREENSHOTS=docs/images $(BIN)/pytest -m browser tests $(ARGS)

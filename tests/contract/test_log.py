@@ -250,7 +250,7 @@ for i in range(1_000_000):
 
 def test_no_acknowledged_record_is_lost_by_kill_9(tmp_path: Path) -> None:
     chance = random.Random(7)  # noqa: S311 - moments, not secrets
-    for run in range(10):
+    for run in range(6):
         folder = tmp_path / str(run)
         child = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE)
         assert child.stdout is not None

@@ -313,6 +313,25 @@ def test_a_closed_pipe_ends_quietly() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_full_disk_behind_the_output_is_told() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        command = [sys.executable, "-m", "kilter", "export", "schema"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        3,
+        "error: standard output cannot be written: No space left on device",
+    )
+
+
+def test_a_full_disk_behind_a_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "kilter.toml").write_text("")
+    for words in (["plan"], ["export", "schema"], ["export", "audit"]):
+        code, _, err = called(capsys, *words, "--out", "/dev/full", "--project", str(tmp_path))
+        assert code == 3
+        assert err.splitlines()[0] == "error: `/dev/full` cannot be written: No space left on device"
+        assert err.splitlines()[-1] == "fix:   choose another file with `--out`"
+
+
 def test_a_fault_of_kilter_itself_is_four_lines_and_a_report(tmp_path: Path) -> None:
     # a folder where a file is expected: nothing in kilter foresees it
     script = (

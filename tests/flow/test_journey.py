@@ -41,7 +41,10 @@ class Project:
     @property
     def environment(self) -> dict[str, str]:
         """Variables that set the ports and a quick loop."""
-        return os.environ | {
+        # as installed: modules are compiled once, not at each command
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        return kept | {
+            "PYTHONPYCACHEPREFIX": str(self.folder / "bytecode"),
             "KILTER_SERVER__PORT": str(self.port),
             "KILTER_SERVING__PORT": str(self.data_port),
             "KILTER_SERVING__WORKERS": "1",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from kilter.contracts.ids import Digest
+if TYPE_CHECKING:
+    from kilter.contracts.ids import Digest
 
 __all__ = ["BlobStore"]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from kilter.contracts.batch import Batch, Scores
-from kilter.contracts.ids import Digest
 from kilter.contracts.signature import Signature
+
+if TYPE_CHECKING:
+    from kilter.contracts.batch import Batch, Scores
+    from kilter.contracts.ids import Digest
 
 __all__ = ["FormatSpec", "Imported", "Importer", "LoadedModel", "ModelFormat"]
 

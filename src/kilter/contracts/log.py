@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kilter.contracts.arrays import Array, Columns
-from kilter.contracts.prediction import LogRecord, PredictionRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kilter.contracts.prediction import LogRecord, PredictionRecord
 
 __all__ = [
     "FailureCount",

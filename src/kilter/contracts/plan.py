@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kilter.contracts.deployment import Deployment, Hold
-from kilter.contracts.model import ModelVersion
 from kilter.contracts.rollout import Rollout
 from kilter.contracts.route import Route
-from kilter.contracts.spec import DeploymentSpec
+
+if TYPE_CHECKING:
+    from kilter.contracts.model import ModelVersion
+    from kilter.contracts.spec import DeploymentSpec
 
 __all__ = ["Admission", "Applied", "DeploymentStatus", "Plan", "PlanAction"]
 

@@ -159,11 +159,24 @@ class RolloutDriver(Protocol):
     """Moves open rollouts and keeps the live route table as metadata says.
 
     Guarantees: every transition is one transaction, written before the table that follows from it; after
-    a crash at any point the next ``tick`` ends in the same state.
+    a crash at any point the next ``tick`` ends in the same state. Safe from several processes: whoever
+    comes second goes on from what the first one wrote.
     """
 
     def tick(self, deployment: str, now: datetime) -> Rollout | None:
         """Judge, move and publish; return the open (or just finished) rollout.
+
+        Raises
+        ------
+        NotFound
+            If there is no such deployment.
+        StoreError
+            If metadata or the route folder cannot be reached.
+        """
+        ...
+
+    def settle(self, deployment: str, now: datetime) -> Rollout | None:
+        """Carry out what was decided, between two ticks; no evidence is counted and no verdict given.
 
         Raises
         ------

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from kilter.contracts.arrays import Array, Columns
-from kilter.contracts.calibration import CalibrationMap
-from kilter.contracts.evidence import AuditRow
-from kilter.contracts.metadata import WriteTx
-from kilter.contracts.model import ModelVersion
-from kilter.contracts.spec import DataSpec, ModelSpec
-from kilter.contracts.verdict import CheckRun, GateRule
+
+if TYPE_CHECKING:
+    from kilter.contracts.calibration import CalibrationMap
+    from kilter.contracts.evidence import AuditRow
+    from kilter.contracts.metadata import WriteTx
+    from kilter.contracts.model import ModelVersion
+    from kilter.contracts.spec import DataSpec, ModelSpec
+    from kilter.contracts.verdict import CheckRun, GateRule
 
 __all__ = ["Auditor", "GateRunner", "IdSource", "Progress", "Scored", "Scorer", "VersionBook"]
 

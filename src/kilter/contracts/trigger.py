@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from kilter.contracts.decision import Decision
 from kilter.contracts.ids import TriggerId
-from kilter.contracts.model import ModelVersion
+
+if TYPE_CHECKING:
+    from kilter.contracts.decision import Decision
+    from kilter.contracts.model import ModelVersion
 
 __all__ = ["Recalibration", "Simulation", "Training", "Trigger", "TriggerState"]
 

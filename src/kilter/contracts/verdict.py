@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kilter.contracts.reading import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["CheckRun", "GateRule", "GateSpec", "Judge", "OnFail", "Verdict", "VerdictState"]
 
@@ -16,7 +18,7 @@ __all__ = ["CheckRun", "GateRule", "GateSpec", "Judge", "OnFail", "Verdict", "Ve
 class VerdictState(StrEnum):
     """The four answers of a gate; only ``pass`` lets anything through."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - a verdict
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
     ERROR = "error"

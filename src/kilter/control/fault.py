@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from kilter.control.outbox import back_off
+from kilter.control.outbox import back_off, facts
 from kilter.errors import KilterError
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class Faults:
     alerts : Alerts
         Told after three failures in a row, and when the step works again.
 
-    Guarantees: one thread; a store that fails while a fault is noted is logged and never raised.
+    Guarantees: one thread; every failure is a line of the log with its message and hint, from the first
+    on; a store that fails while a fault is noted is logged and never raised.
     """
 
     def __init__(self, alerts: Alerts) -> None:
@@ -63,18 +64,21 @@ class Faults:
         key = (deployment, step)
         known = self._open.get(key)
         times = known.times + 1 if known is not None else 1
-        text = error.message if isinstance(error, KilterError) else f"{type(error).__name__}: {error}"
+        told = facts(error)
         fault = Fault(
-            deployment=deployment, step=step, times=times, error=text[:500], retry_at=machine_now + back_off(times)
+            deployment=deployment,
+            step=step,
+            times=times,
+            error=told["error"][:500],
+            retry_at=machine_now + back_off(times),
         )
         self._open[key] = fault
         self._proven.discard(key)
-        _log.error(
-            "step.failed", extra={"deployment": deployment, "step": step, "times": times, "error": text}, exc_info=error
-        )
+        level = logging.WARNING if times < ALERT_AFTER else logging.ERROR
+        extra = {"deployment": deployment, "step": step, "times": times, **told}
+        _log.log(level, "step.failed", extra=extra, exc_info=error)
         if times >= ALERT_AFTER:
-            hint = error.hint if isinstance(error, KilterError) and error.hint else ""
-            self._alert(key, error=fault.error, now=now, hint=hint)
+            self._alert(key, error=fault.error, now=now, hint=told.get("hint", ""))
         return fault
 
     def parked(self, event: OutboxEvent, *, now: datetime) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Handler: TypeAlias = Callable[[OutboxEvent, datetime], object]
 
-__all__ = ["MOST_ATTEMPTS", "Dispatched", "Outbox", "back_off"]
+__all__ = ["MOST_ATTEMPTS", "Dispatched", "Outbox", "back_off", "facts"]
 
 MOST_ATTEMPTS = 20
 _FIRST = timedelta(seconds=1)
@@ -33,6 +33,14 @@ def back_off(attempts: int) -> timedelta:
     """Return how long to wait after the given number of failed attempts: 1 s x 2^k, at most 15 min."""
     doublings = min(max(attempts - 1, 0), 10)
     return min(_LONGEST, _FIRST * (1 << doublings))
+
+
+def facts(error: Exception) -> dict[str, str]:
+    """Return what a log line says of an error: its message, and what there is of why, where and hint."""
+    if not isinstance(error, KilterError):
+        return {"error": f"{type(error).__name__}: {error}"}
+    known = {"error": error.message, "why": error.why, "where": error.where, "hint": error.hint}
+    return {name: text for name, text in known.items() if text}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,19 +131,19 @@ class Outbox:
         attempts = event.attempts + 1
         is_parked = attempts >= MOST_ATTEMPTS
         wait = back_off(attempts)
-        text = error.message if isinstance(error, KilterError) else f"{type(error).__name__}: {error}"
+        told = facts(error)
         failed = replace(
             event,
             attempts=attempts,
             is_parked=is_parked,
-            last_error=text[:500],
+            last_error=told["error"][:500],
             available_at=now if is_parked else now + wait,
             version=event.version + 1,
         )
         self._waits[event.id] = machine_now + wait
         _log.warning(
             "event.parked" if is_parked else "event.failed",
-            extra={"event": event.id, "topic": event.topic, "subject": event.subject, "attempts": attempts},
+            extra={"event": event.id, "topic": event.topic, "subject": event.subject, "attempts": attempts, **told},
             exc_info=error,
         )
 

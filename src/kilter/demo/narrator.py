@@ -65,4 +65,5 @@ class Narrator:
         """Put one step of a rollout into words."""
         weight = step["weight"]
         share = f", {weight / 100:g} % of traffic" if isinstance(weight, int) and weight else ""
-        return f"rollout of version {rollout['candidate']}: {str(step['to_state']).replace('_', ' ')}{share}. {step['reason']}"
+        state = str(step["to_state"]).replace("_", " ")
+        return f"rollout of version {rollout['candidate']}: {state}{share}. {step['reason']}"

@@ -32,10 +32,10 @@ def command(project: Project, *words: str, accept: tuple[int, ...] = (0,)) -> tu
     """
     call = [sys.executable, "-m", "kilter", *words, "--project", str(project.folder)]
     done = subprocess.run(call, capture_output=True, text=True, check=False, env=_environment())  # noqa: S603 - our own words
-    printed = done.stdout.strip() or done.stderr.strip()
+    printed = (done.stdout if done.returncode == 0 else done.stderr).strip() or done.stdout.strip()
     if done.returncode not in accept:
         msg = f"`kilter {' '.join(words)}` ended with {done.returncode}"
-        raise EngineError(msg, why=(done.stderr.strip() or printed)[-400:])
+        raise EngineError(msg, why=printed[-400:])
     return done.returncode, printed
 
 

@@ -36,7 +36,7 @@ port = {data_port}
 workers = 2
 
 [control]
-poll_s = 0.02
+poll_s = 0.05
 
 [model]
 name = "{name}"

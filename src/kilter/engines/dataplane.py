@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DataPlane"]
 
-_BY_CODE: Mapping[str, type[KilterError]] = {
-    kind.code: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, KilterError) and "." in kind.code
-}
 _BY_STATUS: Mapping[int, type[KilterError]] = {
     404: errors.NotFound,
     408: DeadlineExceeded,
@@ -161,7 +156,7 @@ class DataPlane:
         if answer.status < 300:
             return data
         code = str(data.get("code") or answer.getheader("kilter-error-code") or "")
-        kind = _BY_CODE.get(code) or _BY_STATUS.get(answer.status, InvalidRequest)
+        kind = _kind_of(code) or _BY_STATUS.get(answer.status, InvalidRequest)
         field, hint = data.get("field"), data.get("hint")
         details: dict[str, errors.Detail] = {"status": answer.status, "field": str(field) if field else None}
         raise kind(
@@ -178,6 +173,14 @@ class DataPlane:
             why=str(error) or type(error).__name__,
             hint="start it with `kilter up`",
         )
+
+
+def _kind_of(code: str) -> type[KilterError] | None:
+    """Return the class of a code from the tree in ``kilter.errors``; a name from the wire is never imported."""
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, KilterError) and kind.code == code:
+            return kind
+    return None
 
 
 def _encoded(body: object) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -121,7 +121,7 @@ class WorkerModel:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
-        self._folder = tempfile.mkdtemp(prefix="kilter-worker-")
+        self._home = tempfile.TemporaryDirectory(prefix="kilter-worker-", ignore_cleanup_errors=True)
         self._is_ready = False
         self._started_s = 0.0
         self._retry_at_s = 0.0
@@ -173,7 +173,7 @@ class WorkerModel:
         """End the child."""
         self.is_closed = True
         self._end()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._home.cleanup()
 
     def _exchange(self, call: Call, deadline_s: float) -> Answer:
         """Send one call and wait for its answer."""
@@ -216,8 +216,8 @@ class WorkerModel:
                 [self._python, "-P", "-m", "kilter.engines.isolation.worker", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                cwd=self._folder,
-                env=child_environment(self._folder, self._environment),
+                cwd=self._home.name,
+                env=child_environment(self._home.name, self._environment),
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
@@ -228,7 +228,8 @@ class WorkerModel:
         finally:
             theirs.close()
         self._connection, self._is_ready, self._started_s = ours, False, time.monotonic()
-        send(ours, self._hello)
+        with suppress(OSError):  # a child that died at once is noticed when its answer is awaited
+            send(ours, self._hello)
 
     def _wait_ready(self, patience_s: float) -> None:
         """Wait until the child has loaded the model."""
@@ -237,6 +238,8 @@ class WorkerModel:
         name = Path(self._hello.path).name
         try:
             answer = receive(connection, Answer)
+        except ConnectionError:
+            answer = None
         except (OSError, msgspec.MsgspecError) as error:
             answer = Answer(fault=_not_loaded(name, str(error)))
         if answer is None:

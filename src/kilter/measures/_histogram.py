@@ -21,9 +21,11 @@ _LEAST_EXPECTED = 5.0
 def require_same_cells(p: NDArray[np.int64], q: NDArray[np.int64]) -> None:
     """Raise SchemaMismatch unless both are counts of the same cells."""
     if p.ndim != 1 or p.shape != q.shape:
-        raise SchemaMismatch(f"two histograms need the same cells, got shapes {p.shape} and {q.shape}")
+        msg = f"two histograms need the same cells, got shapes {p.shape} and {q.shape}"
+        raise SchemaMismatch(msg)
     if p.size and min(int(p.min()), int(q.min())) < 0:
-        raise SchemaMismatch("a histogram holds a count below 0")
+        msg = "a histogram holds a count below 0"
+        raise SchemaMismatch(msg)
 
 
 def pooled(p: NDArray[np.int64], q: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:

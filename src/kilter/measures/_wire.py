@@ -44,17 +44,18 @@ def pack(magic: bytes, facts: Mapping[str, Fact], sections: Mapping[str, Section
 def unpack(magic: bytes, data: bytes, *, what: str) -> tuple[dict[str, Fact], dict[str, Section]]:
     """Decode what ``pack`` made; arrays come back as int64, uint64 or float64."""
     if data[:3] == magic[:3] and data[3:4] > magic[3:4]:
+        msg = f"this {what} was written by a newer kilter: form {data[:4].decode('latin-1')}, known is {magic.decode()}"
         raise FormatError(
-            f"this {what} was written by a newer kilter: form {data[:4].decode('latin-1')}, known is {magic.decode()}",
+            msg,
             hint="use at least the kilter that wrote it",
         )
     if data[:4] != magic or len(data) < len(magic) + 4 + _DIGEST_BYTES:
-        raise ChecksumMismatch(
-            f"these bytes are no {what}: they do not start with {magic.decode()}", hint="register the version again"
-        )
+        msg = f"these bytes are no {what}: they do not start with {magic.decode()}"
+        raise ChecksumMismatch(msg, hint="register the version again")
     content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     if hashlib.sha256(content).digest() != digest:
-        raise ChecksumMismatch(f"this {what} is damaged: its checksum does not fit", hint="restore it from a backup")
+        msg = f"this {what} is damaged: its checksum does not fit"
+        raise ChecksumMismatch(msg, hint="restore it from a backup")
     (length,) = struct.unpack("<I", content[4:8])
     header = json.loads(content[8 : 8 + length])
     start = 8 + length

@@ -294,9 +294,11 @@ def decided(signature: Signature, scores: Array, threshold: float | Array) -> Fl
         return values.reshape(-1)
     if signature.task is Task.BINARY:
         positive = signature.positive_index
-        is_positive = values[:, positive] >= np.asarray(threshold)
-        return np.where(is_positive, float(positive), float(1 - positive))
-    return np.argmax(values, axis=1).astype(np.float64)
+        is_positive: NDArray[np.bool_] = values[:, positive] >= np.asarray(threshold)
+        found: FloatArray = np.where(is_positive, float(positive), float(1 - positive))
+        return found
+    winners: NDArray[np.int64] = np.argmax(values, axis=1)
+    return winners.astype(np.float64)
 
 
 def _numbers(name: str, column: Array) -> FloatArray:

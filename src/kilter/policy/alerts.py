@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from kilter.contracts.spec import MonitorSpec
     from kilter.measures.profile import ReferenceProfile
 
-__all__ = ["PASSING", "Change", "Draft", "passes", "ranking", "settle", "severity", "suggestion"]
+__all__ = ["FOREIGN", "PASSING", "Change", "Draft", "passes", "ranking", "settle", "severity", "suggestion"]
+
+FOREIGN = "control"
+"""Family of the control loop's own alerts, which no window settles."""
 
 PASSING = 3
 """Mature windows in a row within tolerance that close an alert."""
@@ -223,19 +226,15 @@ def settle(
     Parameters
     ----------
     open_alerts : sequence of Alert
-        All open ones of the deployment.
+        All open ones of the deployment; those of the control loop itself are left alone.
     drafts : sequence of Draft
         Alarms of this window.
     passing : collection of str
         Families within tolerance again.
-    deployment : str
-        Of the window.
-    number : int
-        The champion's version; alerts of others are superseded.
-    at : datetime
-        Now.
-    new_id : callable
-        Makes an id.
+    deployment, number : str and int
+        Of the window; alerts of other versions are superseded.
+    at, new_id : datetime and callable
+        Now, and what makes an id.
 
     Returns
     -------
@@ -271,11 +270,12 @@ class _Board:
     """The open alerts of one deployment by family, and what has changed."""
 
     def __init__(self, open_alerts: Sequence[Alert], number: int, at: datetime) -> None:
-        self.alerts = {alert.family: alert for alert in open_alerts if alert.number == number}
+        mine = [alert for alert in open_alerts if alert.family != FOREIGN]
+        self.alerts = {alert.family: alert for alert in mine if alert.number == number}
         self.changes: dict[AlertId, Change] = {}
-        self._stored = {alert.id: alert.version for alert in open_alerts}
+        self._stored = {alert.id: alert.version for alert in mine}
         self._at = at
-        for alert in open_alerts:
+        for alert in mine:
             if alert.number != number:
                 self.close(alert, f"superseded by version {number}")
 

@@ -64,6 +64,7 @@ def log_threshold(family: str, present: Collection[str], spec: MonitorSpec) -> f
     """
     ledger, period_s = (PAGES, spec.pages_period_s) if family in PAGES else (NOTICES, spec.notices_period_s)
     if family not in ledger:
-        raise UnknownName.among("alert family", family, FAMILIES)
+        msg = "alert family"
+        raise UnknownName.among(msg, family, FAMILIES)
     total = sum(share for name, share in ledger.items() if name in present or name == family)
     return math.log(max(_LEAST, period_s / spec.window_s * total / ledger[family]))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kilter.contracts.monitor import DeploymentHealth, HealthState, Severity, TrustState
 from kilter.policy.budgets import PAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from kilter.contracts.monitor import Alert, Window
     from kilter.contracts.spec import MonitorSpec
 
-__all__ = ["health"]
+__all__ = ["Filling", "health"]
 
 _STEPS = {
     "recalibrate": "recalibrate: ranking holds, the stated chances do not",
@@ -21,6 +22,14 @@ _STEPS = {
     "fix the feed": "look at the data feed: inputs are not what the model was accepted on",
     "look": "look at the evidence with `kilter explain`",
 }
+
+
+class Filling(NamedTuple):
+    """The window that is still open: the champion's rows so far, and the earliest time that it can close."""
+
+    rows: int = 0
+    ends_at: datetime | None = None
+    is_over: bool = False
 
 
 def health(
@@ -32,6 +41,8 @@ def health(
     alerts: Sequence[Alert],
     reference_rows: int,
     spec: MonitorSpec,
+    filling: Filling | None = None,
+    elsewhere: int = 0,
 ) -> DeploymentHealth:
     """Say how a deployment is.
 
@@ -51,6 +62,10 @@ def health(
         Rows of the champion's reference; 0 if it has none.
     spec : MonitorSpec
         Least rows of a window.
+    filling : Filling or None
+        The window that is still open; asked for while no window is complete.
+    elsewhere : int
+        Predictions of candidates in a newest window in which the champion had none.
 
     Returns
     -------
@@ -70,13 +85,9 @@ def health(
     if alerts:
         return _alarmed(deployment, alerts, trust, small)
     if newest is None:
-        sentence = "No monitoring window is complete yet"
-        return _state(
-            deployment, HealthState.UNKNOWN, sentence, "send predictions and wait for a window", rows=spec.min_rows
-        )
+        return _unfilled(deployment, filling or Filling(), spec.min_rows)
     if newest.rows == 0:
-        sentence = f"No prediction arrived between {_minute(newest, 'start')} and {_minute(newest, 'end')}"
-        return _state(deployment, HealthState.STOPPED, sentence, "look whether callers reach the service", at=newest)
+        return _silent(deployment, newest, elsewhere, spec.min_rows)
     if newest.rows < spec.min_rows:
         sentence = f"The last window has {newest.rows} of {spec.min_rows} rows: too early to say{small}"
         return _state(
@@ -88,6 +99,33 @@ def health(
             rows=spec.min_rows - newest.rows,
         )
     return _calm(deployment, mature, newest, small)
+
+
+def _silent(deployment: str, newest: Window, elsewhere: int, least: int) -> DeploymentHealth:
+    """Speak of a window in which the champion answered nothing."""
+    time = f"between {_minute(newest, 'start')} and {_minute(newest, 'end')}"
+    if elsewhere:
+        sentence = f"The champion answered nothing {time}, a candidate answered {elsewhere:,} predictions"
+        step = "wait for the end of the rollout, or roll it back"
+        return _state(deployment, HealthState.UNKNOWN, sentence, step, at=newest, rows=least)
+    sentence = f"No prediction arrived {time}"
+    return _state(deployment, HealthState.STOPPED, sentence, "look whether callers reach the service", at=newest)
+
+
+def _unfilled(deployment: str, filling: Filling, least: int) -> DeploymentHealth:
+    """Say what is missing before the first window is complete: rows, time, or both."""
+    missing = max(0, least - filling.rows)
+    rows = f"{filling.rows:,} of {least:,} predictions are logged"
+    if not missing:
+        rows = f"{filling.rows:,} predictions are logged, which is enough"
+    elif filling.ends_at is None:
+        rows = f"no prediction is logged, a window needs {least:,}"
+    time = ""
+    if filling.ends_at is not None and not filling.is_over:
+        time = f"; the window ends at {filling.ends_at:%Y-%m-%d %H:%M} UTC"
+    sentence = f"No monitoring window is complete yet: {rows}{time}"
+    step = "send predictions" if missing else "wait for the window to end"
+    return _state(deployment, HealthState.UNKNOWN, sentence, step, rows=missing)
 
 
 def _alarmed(deployment: str, alerts: Sequence[Alert], trust: TrustState, small: str) -> DeploymentHealth:

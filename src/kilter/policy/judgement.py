@@ -160,7 +160,9 @@ def judge(
 
 
 def _behind(family: str, history: History) -> tuple[Window, ...]:
-    """Return the windows that a family is judged on, newest first."""
+    """Return the windows that a family is judged on, newest first: failing requests leave no rows."""
+    if family == "operational":
+        return history.windows
     chosen = history.mature if family in LABELLED else history.windows
     return tuple(window for window in chosen if window.rows)
 

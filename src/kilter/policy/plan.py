@@ -7,20 +7,24 @@ from dataclasses import asdict
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from kilter.contracts.deployment import Deployment
 from kilter.contracts.plan import Plan, PlanAction
 from kilter.contracts.verdict import VerdictState
 from kilter.errors import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
-    from kilter.contracts.deployment import Deployment, Hold
+    from kilter.contracts.deployment import Hold
     from kilter.contracts.model import ModelVersion
     from kilter.contracts.rollout import Rollout
     from kilter.contracts.spec import DeploymentSpec
     from kilter.contracts.verdict import CheckRun
 
-__all__ = ["ancestors", "diff", "objections", "plan_hash", "refuse_second"]
+__all__ = ["ancestors", "diff", "first", "objections", "plan_hash", "refuse_second", "warnings"]
+
+_SHOWN = 3
 
 
 def diff(
@@ -193,6 +197,21 @@ def objections(run: CheckRun) -> tuple[str, ...]:
     )
 
 
+def warnings(run: CheckRun) -> str:
+    """Count the warnings of a run that passed, with their gates; empty if there are none.
+
+    Examples
+    --------
+    A run whose one verdict of ``log_loss.slices`` is inconclusive gives `` (1 warning: log_loss.slices
+    inconclusive)``.
+    """
+    found = [f"{verdict.gate} {verdict.state}" for verdict in run.verdicts if verdict.state is not VerdictState.PASS]
+    if not found:
+        return ""
+    more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f" ({len(found)} warning{'s' if len(found) > 1 else ''}: {', '.join(found[:_SHOWN])}{more})"
+
+
 def ancestors(versions: Iterable[ModelVersion], number: int | None) -> tuple[int, ...]:
     """List the versions that one was made from, nearest first."""
     parents = {version.number: version.parent_number for version in versions}
@@ -202,6 +221,13 @@ def ancestors(versions: Iterable[ModelVersion], number: int | None) -> tuple[int
         found.append(parent)
         parent = parents.get(parent)
     return tuple(found)
+
+
+def first(spec: DeploymentSpec, champion: int, now: datetime) -> Deployment:
+    """Build the deployment of a first version."""
+    return Deployment(
+        id=spec.model.name, spec=spec, champion=champion, previous=None, generation=0, created_at=now, updated_at=now
+    )
 
 
 def refuse_second(rollout: Rollout | None, state: Deployment, number: int) -> None:

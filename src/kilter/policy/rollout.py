@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kilter.contracts.rollout import ArmEvidence, HarmProcess
     from kilter.contracts.spec import RolloutSpec
 
-__all__ = ["Event", "Judgement", "Transition", "advance", "judge", "start", "step", "step_row"]
+__all__ = ["Event", "Judgement", "Transition", "acknowledged", "advance", "judge", "start", "step", "step_row"]
 
 ALPHA = 0.05
 WITHOUT_LABELS = 2_500
@@ -61,6 +61,11 @@ class Transition:
     event: Event
     reason: str
     publish: bool
+
+    @classmethod
+    def quiet(cls, rollout: Rollout) -> Transition:
+        """Wrap a rollout whose state did not change."""
+        return cls(rollout=rollout, event=Event.NONE, reason=rollout.reason, publish=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +108,7 @@ _TABLE: dict[tuple[RolloutState, Event], RolloutState | None] = {
 }
 _BLAMED = (_E.FAIL, _E.REJECT, _E.REFUSED)
 _JUDGED = (_S.SHADOW, _S.CANARY, _S.HELD)
+_ONWARDS = (_E.READY, _E.PASS, _E.RESUME, _E.PROMOTE)
 
 
 def start(
@@ -169,7 +175,7 @@ def advance(rollout: Rollout, evidence: ArmEvidence, now: datetime) -> Transitio
     so a repeated tick gives the same rollout. Only shadow, canary and held rollouts are judged.
     """
     if rollout.state not in _JUDGED:
-        return Transition(rollout=rollout, event=Event.NONE, reason=rollout.reason, publish=False)
+        return Transition.quiet(rollout)
     counted = tally(rollout, evidence, now) if now > rollout.evidence_until else rollout
     judgement = judge(counted, now)
     event = _event(counted, judgement, now)
@@ -204,18 +210,33 @@ def step(rollout: Rollout, event: Event, reason: str, now: datetime) -> Transiti
         state=state,
         step=place,
         weight=_weight(rollout, event, state, place),
-        reason=reason,
         next_state=_next_state(rollout, event, state),
-        step_started_at=now,
+        step_started_at=max(now, rollout.step_started_at),
         units_candidate=0,
         units_control=0,
         generation=0,
-        finished_at=now if state.is_final else None,
+        finished_at=max(now, rollout.step_started_at) if state.is_final else None,
     )
-    return Transition(rollout=moved, event=event, reason=reason, publish=not state.is_final)
+    told = "; ".join(part for part in (reason, _effect(moved) if event in _ONWARDS else "") if part)
+    return Transition(rollout=replace(moved, reason=told), event=event, reason=told, publish=not state.is_final)
 
 
-def step_row(before: Rollout, after: Rollout, event: Event, now: datetime) -> RolloutStep:
+def acknowledged(rollout: Rollout, now: datetime) -> Transition | None:
+    """Say what follows once the table of the present state is in force everywhere; None: nothing does.
+
+    A rollout that was taken back keeps the sentence that says why.
+    """
+    if rollout.state is RolloutState.WARMING:
+        return step(rollout, Event.READY, "loaded by all serving processes", now)
+    if rollout.state is RolloutState.PROMOTING:
+        reason = f"version {rollout.candidate} answers all traffic and is champion now"
+        return step(rollout, Event.PUBLISHED, reason, now)
+    if rollout.state is RolloutState.ROLLING_BACK:
+        return step(rollout, Event.PUBLISHED, rollout.reason, now)
+    return None
+
+
+def step_row(before: Rollout, after: Rollout, event: Event) -> RolloutStep:
     """Build the row that is kept of a transition; the same transition has the same id."""
     return RolloutStep(
         id=f"{after.id}/{after.version:08d}",
@@ -227,7 +248,7 @@ def step_row(before: Rollout, after: Rollout, event: Event, now: datetime) -> Ro
         weight=after.weight,
         event=event,
         reason=after.reason,
-        at=now,
+        at=after.step_started_at,
     )
 
 
@@ -309,6 +330,15 @@ def _sentence(event: Event, judgement: Judgement) -> str:
         Event.DEADLINE: f"needs a person: the step's time is over, still {judgement.reason}",
         Event.TIMEOUT: "timeout: nobody decided while the rollout was held",
     }.get(event, judgement.reason)
+
+
+def _effect(rollout: Rollout) -> str:
+    """Say what a step that led onwards means for the traffic."""
+    if rollout.state is RolloutState.SHADOW:
+        return f"version {rollout.candidate} is compared in the shadow of the champion"
+    if rollout.state is RolloutState.PROMOTING:
+        return f"version {rollout.candidate} takes over"
+    return f"version {rollout.candidate} answers {rollout.weight / 100:g} % of the traffic"
 
 
 def _share(rollout: Rollout, place: int) -> int:

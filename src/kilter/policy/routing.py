@@ -144,7 +144,7 @@ def rolled_back(table: RouteTable, deployment: str, now: datetime, reason: str) 
         raise Conflict(
             message,
             why="no candidate is on trial and no previous champion is loaded",
-            hint=f"see its versions with `kilter versions {deployment}`",
+            hint=f"see what is live with `kilter status {deployment}`",
         )
     return replace(with_route(table, back, now, reason=reason), origin="rollback")
 
@@ -190,6 +190,7 @@ def route_of(
         durable=spec.log.durable,
         on_full=spec.log.on_full,
         deadline_ms=spec.deployment.deadline_ms,
+        max_rows=spec.deployment.max_batch_rows,
         redact=spec.data.pii,
     )
     if rollout is None or rollout.state in _WITHOUT_TRAFFIC:

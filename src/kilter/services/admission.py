@@ -10,7 +10,7 @@ from kilter.contracts.rollout import Rollout
 from kilter.contracts.verdict import OnFail, VerdictState
 from kilter.errors import GateFailed, Inconclusive, WorldMoved
 from kilter.policy.hold import holding, on_hold, released
-from kilter.policy.plan import ancestors, diff, objections, refuse_second
+from kilter.policy.plan import ancestors, diff, objections, refuse_second, warnings
 
 if TYPE_CHECKING:
     from kilter.contracts.clock import Clock
@@ -138,7 +138,7 @@ class GatedAdmission:
         version : ModelVersion
             The one to bring into service.
         spec : DeploymentSpec
-            Its gates and held-out data.
+            Its gates and held-out data; without any, the reference rows are judged and the sentence says so.
         plan : Plan
             With the holds in force.
         by : str
@@ -176,18 +176,21 @@ class GatedAdmission:
         self, version: ModelVersion, spec: DeploymentSpec, live: Deployment | None, by: str, override: str
     ) -> str:
         """Run the gates; return the sentence that explains the outcome."""
-        run = self._run(version, spec, live, by) if spec.data.holdout else None
+        path = spec.data.holdout or spec.data.reference
+        rows = "" if spec.data.holdout else " on its reference rows, as no `holdout` is set under `[data]`"
+        run = self._run(version, spec, live, path, by) if path else None
         state = VerdictState.INCONCLUSIVE if run is None else run.state
-        reasons = ("no held-out data to judge the version on",) if run is None else objections(run)
+        if run is not None and state is VerdictState.PASS:
+            return f"passed its gates{rows}{warnings(run)}"
+        reasons = ("there are no rows to judge the version on",) if run is None else objections(run)
         text = "; ".join(reasons)
-        if state is VerdictState.PASS:
-            return f"all gates passed; {text}" if text else "all gates passed"
         if override:
             self._note(version.model_name, by, "gates.overridden", text)
             return f"overridden by {by}: gates {state}: {text}"
         self._note(version.model_name, by, "apply.refused", f"gates {state}")
         hint = "set `holdout` under `[data]`" if run is None else f"see them with `kilter check {version.model_name}`"
-        message = f"version {version.number} of `{version.model_name}` did not pass its gates ({state})"
+        judged = "" if run is None else rows
+        message = f"version {version.number} of `{version.model_name}` did not pass its gates{judged} ({state})"
         error = GateFailed if state is VerdictState.FAIL else Inconclusive
         raise error(
             message,
@@ -196,18 +199,23 @@ class GatedAdmission:
             details={"reasons": list(reasons), "override": "gates", "awaits_review": _awaits_review(run)},
         )
 
-    def _run(self, version: ModelVersion, spec: DeploymentSpec, live: Deployment | None, by: str) -> CheckRun:
+    def _run(
+        self, version: ModelVersion, spec: DeploymentSpec, live: Deployment | None, path: str, by: str
+    ) -> CheckRun:
         """Run the gates against the champion, if there is one."""
         baseline = None
         if live is not None and live.champion is not None:
             baseline = self._versions.resolve(f"{live.id}@{live.champion}")
-        return self._gates.check(version, data_path=spec.data.holdout, rules=spec.gates, baseline=baseline, by=by)
+        return self._gates.check(version, data_path=path, rules=spec.gates, baseline=baseline, by=by)
 
     def _release(self, hold: Hold, by: str) -> None:
-        """Release an overridden hold."""
+        """Release an overridden hold, once."""
 
         def write(tx: WriteTx) -> None:
-            tx.replace(released(hold, by=by, now=self._clock.now()))
+            stored = tx.get(Hold, hold.id)
+            if stored is None or stored.released_at is not None:
+                return
+            tx.replace(released(stored, by=by, now=self._clock.now()))
             detail: dict[str, str | int | float | bool | None] = {"hold": hold.id, "version": hold.number}
             self._auditor.record(tx, by=by, action="hold.released", subject=hold.deployment, detail=detail)
 

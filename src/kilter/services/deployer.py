@@ -12,7 +12,7 @@ from kilter.contracts.plan import Applied, DeploymentStatus, Plan
 from kilter.contracts.rollout import Rollout, RolloutState
 from kilter.errors import Conflict, NotFound
 from kilter.policy.hold import holding, new_hold, on_hold
-from kilter.policy.plan import refuse_second
+from kilter.policy.plan import first, refuse_second
 from kilter.policy.rollout import Event, start
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Deployer:
 
     Guarantees: every change is one transaction with its audit row, written before the route table that
     follows from it; applying the same thing twice changes nothing the second time; at most one open
-    rollout per deployment.
+    rollout per deployment. Safe beside a control loop: what another process wrote meanwhile is read again
+    inside the transaction that builds on it.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class Deployer:
         message = self._admission.admit(wanted, spec, plan, by=by, override=override if reason else "")
         if "deploy" in kinds:
             self._deploy(spec, wanted, by, f"{message}; {reason}" if reason else message, now)
-            self._driver.tick(spec.model.name, now)
+            self._driver.settle(spec.model.name, now)
             return Applied(
                 deployment=spec.model.name, outcome="deployed", number=wanted.number, plan=plan, message=message
             )
@@ -195,7 +196,7 @@ class Deployer:
             return planned
 
         rollout = self._metadata.write(write)
-        return self._driver.tick(deployment, now) or rollout
+        return self._driver.settle(deployment, now) or rollout
 
     def tick(self, deployment: str, now: datetime) -> Rollout | None:
         """Judge, move and publish; see ``RolloutDriver.tick``, also for what it raises."""
@@ -261,13 +262,10 @@ class Deployer:
         """
         now = self._clock.now()
         self._driver.adopt(now)
-        state = self._metadata.read(lambda tx: _required(tx, deployment))
-        rollout = self._metadata.read(lambda tx: _open(tx, deployment))
-        if rollout is not None and rollout.state is not RolloutState.ROLLING_BACK:
-            self._driver.move(deployment, Event.REJECT, by=by, reason=reason, now=now)
-        if rollout is None or to is not None:
-            self._go_back(state, to if to is not None else state.previous, by, reason, now)
-        self._driver.tick(deployment, now)
+        is_dropped = self._drop(deployment, by, reason, now)
+        if to is not None or not is_dropped:
+            self._go_back(deployment, to, by, reason, now)
+        self._driver.settle(deployment, now)
         return self._metadata.read(lambda tx: _required(tx, deployment))
 
     def status(self, deployment: str) -> DeploymentStatus:
@@ -299,7 +297,7 @@ class Deployer:
         now = self._clock.now()
         self._driver.adopt(now)
         moved = self._driver.move(deployment, event, by=by, reason=reason, now=now)
-        return self._driver.tick(deployment, now) or moved
+        return self._driver.settle(deployment, now) or moved
 
     def _configure(self, spec: DeploymentSpec, plan: Plan, by: str, now: datetime) -> Applied:
         """Put other settings in force; an open rollout keeps the ones it started with."""
@@ -314,7 +312,7 @@ class Deployer:
             return after
 
         state = self._metadata.write(write)
-        self._driver.tick(state.id, now)
+        self._driver.settle(state.id, now)
         is_changed = any(action.kind == "configure" for action in plan.actions)
         outcome = "configured" if is_changed else "unchanged"
         return Applied(deployment=state.id, outcome=outcome, number=state.champion or 0, plan=plan)
@@ -326,35 +324,38 @@ class Deployer:
             if tx.get(Deployment, spec.model.name) is not None:
                 message = f"`{spec.model.name}` was deployed meanwhile"
                 raise Conflict(message, hint="run `kilter plan` and look again")
-            tx.add(
-                Deployment(
-                    id=spec.model.name,
-                    spec=spec,
-                    champion=wanted.number,
-                    previous=None,
-                    generation=0,
-                    created_at=now,
-                    updated_at=now,
-                )
-            )
+            tx.add(first(spec, wanted.number, now))
             self._record(tx, spec.model.name, "deploy", wanted.number, (by, reason, now))
 
         self._metadata.write(write)
 
-    def _go_back(self, state: Deployment, to: int | None, by: str, reason: str, now: datetime) -> None:
+    def _drop(self, deployment: str, by: str, reason: str, now: datetime) -> bool:
+        """Reject the candidate on trial; say whether there was one, also if it is being taken back already."""
+        rollout = self._metadata.read(lambda tx: _open(tx, _required(tx, deployment).id))
+        if rollout is not None and rollout.state is not RolloutState.ROLLING_BACK:
+            try:
+                self._driver.move(deployment, Event.REJECT, by=by, reason=reason, now=now)
+            except (NotFound, Conflict):  # it has just ended, one way or the other
+                rollout = self._metadata.read(lambda tx: _open(tx, deployment))
+                if rollout is not None and rollout.state is not RolloutState.ROLLING_BACK:
+                    raise
+        return rollout is not None
+
+    def _go_back(self, deployment: str, to: int | None, by: str, reason: str, now: datetime) -> None:
         """Return to an earlier champion and hold the present one, before anything is published."""
-        if to is None or to == state.champion or state.champion is None:
-            message = f"`{state.id}` has nothing to roll back to"
-            raise Conflict(message, hint="name an earlier version with `--to VERSION`")
-        self._versions.resolve(f"{state.id}@{to}")
-        left = self._versions.resolve(f"{state.id}@{state.champion}")
-        hold = new_hold(self._ids.new("hold"), left, deployment=state.id, reason=reason, by=by, now=now)
 
         def write(tx: WriteTx) -> None:
-            tx.replace(replace(state, champion=to, previous=None, updated_at=now, version=state.version + 1))
+            state = _required(tx, deployment)
+            target = state.previous if to is None else to
+            if target is None or target == state.champion or state.champion is None:
+                message = f"`{state.id}` has nothing to roll back to"
+                raise Conflict(message, hint="name an earlier version with `--to VERSION`")
+            self._versions.resolve(f"{state.id}@{target}")
+            left = self._versions.resolve(f"{state.id}@{state.champion}")
+            tx.replace(replace(state, champion=target, previous=None, updated_at=now, version=state.version + 1))
             if holding(_holds(tx, state.id), left.digest) is None:
-                tx.add(hold)
-            self._record(tx, state.id, "rollback", to, (by, reason, now))
+                tx.add(new_hold(self._ids.new("hold"), left, deployment=state.id, reason=reason, by=by, now=now))
+            self._record(tx, state.id, "rollback", target, (by, reason, now))
 
         self._metadata.write(write)
 

@@ -15,7 +15,7 @@ from kilter.policy.routing import is_same, route_of, with_route
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from kilter.contracts.metadata import MetadataStore, WriteTx
+    from kilter.contracts.metadata import MetadataStore, ReadTx, WriteTx
     from kilter.contracts.route import PlaneBoard, Route, RouteStore, RouteTable
     from kilter.contracts.scoring import VersionBook
 
@@ -52,7 +52,7 @@ class Publisher:
         deployment : str
             Its name.
         rollout : Rollout or None
-            Its open rollout, as committed.
+            Its open (or just finished) rollout; what is stored of it counts.
         now : datetime
             Written into the table; a challenger is judged for 30 minutes from here, or three ticks.
 
@@ -68,17 +68,16 @@ class Publisher:
         StoreError
             If metadata or the route folder cannot be reached.
         """
-        state = self._metadata.read(lambda tx: tx.get(Deployment, deployment))
-        if state is None:
-            message = f"no deployment `{deployment}`"
-            raise NotFound(message, hint="see the deployments with `kilter status`")
+        is_alone = self._board.supervisor_pid() is None
+        if is_alone:
+            self._finish()
+        live = self._routes.live()  # before metadata: what follows from older metadata is refused as of a moved world
+        state, rollout = self._metadata.read(lambda tx: _wanted(tx, deployment, rollout))
         period = timedelta(seconds=max(_JUDGED_FOR_S, 3.0 * state.spec.monitor.every_s))
         wanted = route_of(state, rollout, self._variants(state, rollout), judged_until=now + period)
         if wanted is None:
             return Publication(is_in_force=True)
-        is_alone = self._board.supervisor_pid() is None
-        is_busy = self._clear(wanted, rollout, is_alone=is_alone)
-        live = self._routes.live()
+        is_busy = self._clear(wanted, rollout)
         route = None if live is None else live.route(state.id)
         is_done = is_same(route, wanted)
         if is_done and not _needs_renewal(route, wanted, period):
@@ -95,16 +94,18 @@ class Publisher:
         self._settle(table.generation, None)
         return replace(self._in_force(state, self._routes.live()), generation=table.generation)
 
-    def _clear(self, wanted: Route, rollout: Rollout | None, *, is_alone: bool) -> bool:
-        """Settle or push aside an open proposal; say whether one stays."""
+    def _finish(self) -> None:
+        """Put an open proposal in force where nobody has to prepare it."""
         table = self._routes.proposed()
-        if table is None:
-            return False
-        if is_alone:
+        if table is not None:
             self._settle(table.generation, None)
-        elif _is_in_the_way(table, wanted, rollout):
+
+    def _clear(self, wanted: Route, rollout: Rollout | None) -> bool:
+        """Push an open proposal aside if it delays a rollback; say whether one stays."""
+        table = self._routes.proposed()
+        if table is not None and _is_in_the_way(table, wanted, rollout):
             self._settle(table.generation, f"{_SUPERSEDED} by a rollback")
-        return self._routes.proposed() is not None
+        return table is not None and self._routes.proposed() is not None
 
     def _offer(self, table: RouteTable) -> bool:
         """Propose a table unless the world moved meanwhile."""
@@ -152,6 +153,18 @@ class Publisher:
             for number in numbers
             if number is not None
         }
+
+
+def _wanted(tx: ReadTx, deployment: str, rollout: Rollout | None) -> tuple[Deployment, Rollout | None]:
+    """Return what metadata says now of a deployment and its rollout, in one view."""
+    state = tx.get(Deployment, deployment)
+    if state is None:
+        message = f"no deployment `{deployment}`"
+        raise NotFound(message, hint="see the deployments with `kilter status`")
+    if rollout is not None:
+        return state, tx.get(Rollout, rollout.id) or rollout
+    found = tx.list(Rollout, where={"deployment": deployment, "finished_at": None}, limit=1)
+    return state, found[0] if found else None
 
 
 def _needs_renewal(live: Route | None, wanted: Route, period: timedelta) -> bool:

@@ -124,10 +124,11 @@ class Recalibrator:
         if not replay.helps:
             message = f"recalibrating `{deployment}` would not have helped"
             raise Inconclusive(message, why=change, hint="retrain it, or wait for more labels")
+        told = reason if change in reason else f"{reason}; {change}"
         derived = self._versions.derive(
-            samples.champion, calibration=fit(samples.raw, samples.labels), note=f"{reason}; {change}", by=by
+            samples.champion, calibration=fit(samples.raw, samples.labels), note=told, by=by
         )
-        self._rollouts.begin(deployment, derived.number, origin="recalibration", by=by, reason=f"{reason}; {change}")
+        self._rollouts.begin(deployment, derived.number, origin="recalibration", by=by, reason=told)
         return derived
 
     def _samples(self, deployment: str, since: datetime | None, until: datetime) -> _Samples | None:

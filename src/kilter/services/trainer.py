@@ -132,7 +132,7 @@ class Trainer:
         """
         state = self._deployment(decision.deployment)
         trigger_id = TriggerId(f"trg_{decision.id.removeprefix('dec_')}")
-        known = self._metadata.read(lambda tx: tx.get(Trigger, trigger_id)) or self._open(state.id)
+        known = self._metadata.read(lambda tx: tx.get(Trigger, trigger_id) or _open(tx, state.id))
         if known is not None:
             return known
         spec = state.spec.retrain
@@ -164,6 +164,9 @@ class Trainer:
         )
 
         def write(tx: WriteTx) -> Trigger:
+            first = tx.get(Trigger, trigger_id) or _open(tx, state.id)
+            if first is not None:
+                return first
             tx.add(trigger)
             detail: Detail = {"trigger": trigger.id, "decision": decision.id, "reason": trigger.reason}
             self._auditor.record(tx, by=decision.by, action="retrain.requested", subject=state.id, detail=detail)
@@ -191,7 +194,7 @@ class Trainer:
         StoreError
             If metadata or log cannot be reached.
         """
-        trigger = self._open(deployment)
+        trigger = self._metadata.read(lambda tx: _open(tx, deployment))
         if trigger is None:
             return None
         if trigger.state is TriggerState.REQUESTED:
@@ -321,21 +324,19 @@ class Trainer:
         return any(alert.family in {"performance", "calibration"} for alert in alerts)
 
     def _move(self, trigger: Trigger, state: TriggerState, message: str, now: datetime) -> Trigger:
-        """Commit a new state with its audit row."""
+        """Commit a new state with its audit row, unless somebody else took the step."""
         after = replace(trigger, state=state, message=message, updated_at=now, version=trigger.version + 1)
 
         def write(tx: WriteTx) -> Trigger:
+            stored = tx.get(Trigger, trigger.id)
+            if stored is not None and stored.version != trigger.version:
+                return stored
             tx.replace(after)
             detail: Detail = {"trigger": trigger.id, "message": message, "candidate": after.candidate}
             self._auditor.record(tx, by=_BY, action=f"retrain.{state}", subject=trigger.deployment, detail=detail)
             return after
 
         return self._metadata.write(write)
-
-    def _open(self, deployment: str) -> Trigger | None:
-        """Return the open request."""
-        found = self._metadata.read(lambda tx: tx.list(Trigger, where={"deployment": deployment}, limit=_PAGE))
-        return next((trigger for trigger in found if not trigger.state.is_final), None)
 
     def _deployment(self, deployment: str) -> Deployment:
         """Return the deployment."""
@@ -371,6 +372,12 @@ class Trainer:
             with_columns=with_columns,
         )
         return only_labelled(self._table.rows(tuple(part for page in pages for part in page), query))
+
+
+def _open(tx: ReadTx, deployment: str) -> Trigger | None:
+    """Return the open request."""
+    found = tx.list(Trigger, where={"deployment": deployment}, limit=_PAGE)
+    return next((trigger for trigger in found if not trigger.state.is_final), None)
 
 
 def _page(tx: ReadTx, *, where: dict[str, str], after: str | None) -> tuple[LogPart, ...]:

@@ -118,8 +118,9 @@ class Board:
             time.sleep(_CLAIM_PAUSE_S)
         else:
             os.close(fd)
-            message = f"kilter is already running here, as process {self.supervisor_pid()}"
-            raise Conflict(message, where=str(self._folder), hint="use it, or stop it first with `kilter down`")
+            pid = self.supervisor_pid()
+            message = f"kilter is already running here, as process {pid}"
+            raise Conflict(message, where=str(self._folder), hint=f"use it, or stop it with `kill {pid}`")
         self._claimed = fd
         with self._writing():
             os.ftruncate(fd, 0)

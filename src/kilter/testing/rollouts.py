@@ -223,7 +223,9 @@ class Gates:
 
     state: VerdictState = VerdictState.PASS
     on_fail: OnFail = OnFail.BLOCK
+    more: tuple[Verdict, ...] = ()
     runs: list[int] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)
 
     def check(
         self,
@@ -237,6 +239,7 @@ class Gates:
     ) -> CheckRun:
         """Answer, and remember who was judged."""
         self.runs.append(version.number)
+        self.data.append(data_path)
         verdict = Verdict(gate="log_loss.limit", state=self.state, reason="as the test says", on_fail=self.on_fail)
         return CheckRun(
             id=f"check_{len(self.runs)}",
@@ -247,7 +250,7 @@ class Gates:
             data_digest="",
             rows=100,
             state=self.state,
-            verdicts=(verdict,),
+            verdicts=(verdict, *self.more),
             readings=(),
             created_at=START,
             seconds=0.0,

@@ -176,7 +176,8 @@ class Versions:
         for version in self.known:
             if reference == f"{version.model_name}@{version.number}":
                 return version
-        raise UnknownName.among("version", reference, [f"{one.model_name}@{one.number}" for one in self.known])
+        msg = "version"
+        raise UnknownName.among(msg, reference, [f"{one.model_name}@{one.number}" for one in self.known])
 
     def derive(self, parent: ModelVersion, *, calibration: CalibrationMap, note: str, by: str) -> ModelVersion:
         """Refuse: the versions are given."""

@@ -334,3 +334,31 @@ def test_a_store_that_fails_does_not_end_the_loop(world: World) -> None:
     stop.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_the_first_failure_of_a_step_is_logged_with_its_message_and_hint(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.services.failing = {("repair", "a")}
+    with caplog.at_level("WARNING", logger="kilter.control"):
+        world.turn()
+    (line,) = [record for record in caplog.records if record.message == "step.failed"]
+    told = vars(line)
+    assert (line.levelname, told["step"], told["error"], told["hint"]) == (
+        "WARNING",
+        "repair",
+        "repair cannot",
+        "repair it",
+    )
+
+
+def test_an_event_that_fails_is_logged_with_its_message_and_hint(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    event = OutboxEvent(id="event_1", topic="decision.made", subject="a", payload={}, created_at=NOW, available_at=NOW)
+    world.metadata.write(lambda tx: tx.add(event))
+    world.services.failing = {("respond", "a")}
+    with caplog.at_level("WARNING", logger="kilter.control"):
+        world.turn()
+    (line,) = [record for record in caplog.records if record.message == "event.failed"]
+    assert (vars(line)["error"], vars(line)["hint"]) == ("respond cannot", "repair it")

@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
 from kilter.engines.sandbox import SandboxImporter
-from kilter.errors import EngineError, FormatError, NotFound, SchemaMismatch, UnsafeArtifact
+from kilter.errors import EngineError, FormatError, NotFound, UnsafeArtifact
 from kilter.testing.estimators import make_request, save, table_of
 
 if TYPE_CHECKING:
@@ -30,23 +30,20 @@ def importer() -> SandboxImporter:
 
 class Acts:
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, ("touch /tmp/kilter-was-hit",)  # noqa: S108 - must never be made
+        return os.system, ("touch /tmp/kilter-was-hit",)
 
 
-def test_a_trusted_pickle_is_read_in_a_child_and_its_original_kept(importer: SandboxImporter, tmp_path: Path) -> None:
-    path = save(FITTED, tmp_path / "iris.joblib")
-    found = importer.read(str(path), REQUEST, trust=True)
-    assert (found.runtime, found.source_format, found.converted) == ("onnx", "sklearn", True)
-    assert found.files["original/iris.joblib"] == path.read_bytes()
-    assert set(found.files) == {"original/iris.joblib", "model.onnx"}
-    assert found.warnings == ()
-
-
-def test_a_file_of_another_library_version_says_so(importer: SandboxImporter, tmp_path: Path) -> None:
+def test_a_trusted_pickle_is_read_in_a_child_its_original_kept_and_warnings_told(
+    importer: SandboxImporter, tmp_path: Path
+) -> None:
     here = sklearn.__version__
     other = here[:-1] + ("0" if here[-1] != "0" else "9")
-    (tmp_path / "m.pkl").write_bytes(pickle.dumps(FITTED).replace(here.encode(), other.encode()))
-    found = importer.read(str(tmp_path / "m.pkl"), REQUEST, trust=True)
+    path = tmp_path / "iris.pkl"
+    path.write_bytes(pickle.dumps(FITTED).replace(here.encode(), other.encode()))
+    found = importer.read(str(path), REQUEST, trust=True)
+    assert (found.runtime, found.source_format, found.converted) == ("onnx", "sklearn", True)
+    assert found.files["original/iris.pkl"] == path.read_bytes()
+    assert set(found.files) == {"original/iris.pkl", "model.onnx"}
     assert any(other in line for line in found.warnings)
 
 
@@ -60,25 +57,13 @@ def test_a_pickle_without_consent_is_refused_before_any_child(tmp_path: Path) ->
 def test_a_skops_file_needs_no_consent(importer: SandboxImporter, tmp_path: Path) -> None:
     found = importer.read(str(save(FITTED, tmp_path / "iris.skops")), REQUEST, trust=False)
     assert found.converted
+    assert found.warnings == ()
 
 
 def test_a_malicious_pickle_is_named_in_spite_of_consent(importer: SandboxImporter, tmp_path: Path) -> None:
     joblib.dump(Acts(), tmp_path / "m.joblib")
     with pytest.raises(UnsafeArtifact, match=r"posix\.system"):
         importer.read(str(tmp_path / "m.joblib"), REQUEST, trust=True)
-
-
-def test_a_table_that_does_not_fit_is_a_mismatch(importer: SandboxImporter, tmp_path: Path) -> None:
-    path = save(FITTED, tmp_path / "iris.joblib")
-    with pytest.raises(SchemaMismatch, match="takes 4 columns"):
-        importer.read(str(path), make_request(table_of(X[:, :3], Y), "y"), trust=True)
-
-
-def test_a_file_cut_short_is_a_format_error(importer: SandboxImporter, tmp_path: Path) -> None:
-    path = save(FITTED, tmp_path / "iris.joblib")
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(FormatError, match="damaged"):
-        importer.read(str(path), REQUEST, trust=True)
 
 
 def test_fingerprints_are_those_of_the_bytes(importer: SandboxImporter, tmp_path: Path) -> None:
@@ -128,7 +113,7 @@ def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 def test_a_child_that_dies_is_a_format_error(tmp_path: Path) -> None:
     path = save(FITTED, tmp_path / "iris.joblib")
-    with pytest.raises(FormatError, match="memory|died|reading the model failed"):
+    with pytest.raises(FormatError, match=r"memory|died|reading the model failed"):
         SandboxImporter(memory_mib=60).read(str(path), REQUEST, trust=True)
 
 

@@ -14,7 +14,7 @@ from kilter.contracts.batch import Batch
 from kilter.contracts.signature import Column, ColumnType, Signature, Task
 from kilter.engines.workers import WorkerModel, WorkerPool
 from kilter.errors import EngineError, FormatError, ModelFailed, UnsafeArtifact
-from kilter.testing.estimators import save
+from kilter.testing.estimators import Untyped, save
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,9 +134,10 @@ def test_a_file_that_cannot_be_loaded_is_refused(
 
 def test_a_child_that_dies_while_loading_is_a_format_error(tmp_path: Path) -> None:
     path = str(save(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), tmp_path / "m.joblib"))
-    for options, what in (({"python": "/bin/false"}, "died while"), ({"start_s": 0.01}, "timed out")):
+    cases: list[tuple[Untyped, str]] = [({"python": "/bin/false"}, "died while"), ({"start_s": 0.01}, "timed out")]
+    for options, what in cases:
         with pytest.raises(FormatError) as caught:
-            WorkerPool(**options).load(path, SIGNATURE)  # type: ignore[arg-type] # one option each
-        assert what in str(caught.value.why) or "Broken pipe" in str(caught.value.why)
+            WorkerPool(**options).load(path, SIGNATURE)
+        assert what in str(caught.value.why)
     with pytest.raises(EngineError, match="no worker process"):
         WorkerPool(python="/nowhere/python").load(path, SIGNATURE)

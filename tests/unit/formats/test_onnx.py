@@ -47,7 +47,11 @@ def test_a_foreign_regression_is_described_and_runs(tmp_path: Path) -> None:
 def test_a_table_of_another_width_does_not_fit(tmp_path: Path) -> None:
     features, target = load_iris(return_X_y=True)
     path = tmp_path / "foreign.onnx"
-    path.write_bytes(to_onnx(LogisticRegression(max_iter=500).fit(features, target), features[:1]).SerializeToString())
+    path.write_bytes(
+        to_onnx(
+            LogisticRegression(max_iter=500).fit(features, target), features[:1].astype(np.float32)
+        ).SerializeToString()
+    )
     with pytest.raises(SchemaMismatch, match="takes 4 columns"):
         driver.read(str(path), make_request(table_of(features[:, :3], target), "y"))
 

@@ -50,7 +50,7 @@ def test_numbers_in_a_text_column_become_their_label_text() -> None:
 
 
 def test_a_missing_column_is_named() -> None:
-    with pytest.raises(SchemaMismatch, match="1 column.s. of the model are missing: `plan`"):
+    with pytest.raises(SchemaMismatch, match=r"1 column.s. of the model are missing: `plan`"):
         batch_of(SIGNATURE, {"age": np.ones(1), "member": np.ones(1)})
 
 

@@ -14,7 +14,7 @@ from kilter.contracts.signature import Signature, Task
 from kilter.contracts.spec import MonitorSpec
 from kilter.measures.comparison import CALIBRATION
 from kilter.measures.profile.reference import build
-from kilter.policy.alerts import Draft, passes, ranking, settle, severity, suggestion
+from kilter.policy.alerts import FOREIGN, Draft, passes, ranking, settle, severity, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -260,3 +260,9 @@ def test_missing_distances_never_pass() -> None:
     silent = Reading(metric="total_variation", subject="score", not_evaluated="too_few_rows: 3 of 50 rows")
     assert not passes("score_drift", [window(readings=(silent,))] * 3, REFERENCE, SPEC)
     assert not passes("feature_drift", [window()] * 3, REFERENCE, SPEC)
+
+
+def test_alerts_of_the_control_loop_are_left_alone() -> None:
+    own = replace(opened("score_drift"), family=FOREIGN, severity=Severity.WARN, number=9)
+    found = run([own], [draft("performance")])
+    assert [(change.kind, change.alert.family) for change in found] == [("opened", "performance")]

@@ -8,7 +8,7 @@ from kilter.contracts.ids import AlertId, Digest
 from kilter.contracts.monitor import Alert, HealthState, LabelCoverage, Severity, Window
 from kilter.contracts.reading import Reading
 from kilter.contracts.spec import MonitorSpec
-from kilter.policy.health import health
+from kilter.policy.health import Filling, health
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +54,9 @@ def say(
     mature: Sequence[Window] = (),
     alerts: Sequence[Alert] = (),
     rows: int = 5_000,
+    filling: Filling | None = None,
+    elsewhere: int = 0,
+    least: int = 500,
 ) -> DeploymentHealth:
     return health(
         "d",
@@ -62,7 +65,9 @@ def say(
         mature=mature,
         alerts=alerts,
         reference_rows=rows,
-        spec=MonitorSpec(),
+        spec=MonitorSpec(min_rows=least),
+        filling=filling,
+        elsewhere=elsewhere,
     )
 
 
@@ -85,10 +90,29 @@ def test_labels_within_tolerance_are_fine() -> None:
 
 def test_too_little_data_says_how_much_more() -> None:
     assert say(windows=()).rows_needed == 500
+    assert "no prediction is logged, a window needs 500" in say(windows=()).sentence
     assert say(windows=[replace(WINDOW, rows=120)]).rows_needed == 380
     unlabelled = say(mature=[replace(WINDOW, coverage=LabelCoverage(predictions=9, joined=9, pending=0, missing=0))])
     assert (unlabelled.state, unlabelled.rows_needed) == (HealthState.UNKNOWN, 21)
     assert say(mature=[]).rows_needed == 30
+
+
+def test_before_the_first_window_the_missing_rows_and_time_are_said() -> None:
+    short = say(windows=(), filling=Filling(1_234, AT, is_over=True), least=2_000)
+    assert (short.rows_needed, short.next_step) == (766, "send predictions")
+    assert short.sentence.endswith("1,234 of 2,000 predictions are logged")
+    early = say(windows=(), filling=Filling(1_543, AT))
+    assert (early.rows_needed, early.next_step) == (0, "wait for the window to end")
+    assert early.sentence.endswith(
+        "1,543 predictions are logged, which is enough; the window ends at 2026-01-01 00:00 UTC"
+    )
+    assert "120 of 500 predictions are logged; the window" in say(windows=(), filling=Filling(120, AT)).sentence
+
+
+def test_a_champion_whose_traffic_a_candidate_answers_is_not_called_stopped() -> None:
+    found = say(windows=[replace(WINDOW, rows=0)], elsewhere=40)
+    assert found.state is HealthState.UNKNOWN
+    assert "a candidate answered 40 predictions" in found.sentence
 
 
 def test_the_loudest_alert_speaks() -> None:

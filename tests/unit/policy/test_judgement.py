@@ -123,3 +123,9 @@ def test_a_surge_of_missing_values_is_repaired_before_the_model() -> None:
     surge = replace(change.alert, id=AlertId("alert_0"), family="input_health", severity=Severity.WARN)
     (opened,) = run("calibration", 40.0, alerts=(surge,)).changes
     assert opened.alert.suggestion == "fix the feed"
+
+
+def test_an_outage_that_leaves_no_rows_is_drafted_from_its_own_window() -> None:
+    silent = replace(WINDOWS[0], rows=0, realised=())
+    (change,) = run("operational", 40.0, windows=(silent, *WINDOWS[1:])).changes
+    assert (change.alert.family, change.alert.window, change.alert.since) == ("operational", 9, silent.start_at)

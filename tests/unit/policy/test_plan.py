@@ -12,7 +12,7 @@ from kilter.contracts.spec import LogSpec, RolloutSpec
 from kilter.contracts.verdict import CheckRun, Verdict, VerdictState
 from kilter.errors import Conflict
 from kilter.policy.hold import new_hold
-from kilter.policy.plan import ancestors, diff, objections, refuse_second
+from kilter.policy.plan import ancestors, diff, first, objections, refuse_second, warnings
 from kilter.policy.rollout import start
 from kilter.testing.rollouts import spec, version
 
@@ -23,6 +23,20 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIVE = Deployment(id="d", spec=spec(), champion=1, previous=None, generation=1, created_at=NOW, updated_at=NOW)
+RUN = CheckRun(
+    id="check_1",
+    version_id="ver_1",
+    model_name="d",
+    number=1,
+    data_name="",
+    data_digest="",
+    rows=1,
+    state=VerdictState.FAIL,
+    verdicts=(),
+    readings=(),
+    created_at=NOW,
+    seconds=0.0,
+)
 HOLD = new_hold("hold_1", version(2), deployment="d", reason="loss: worse", by="policy", now=NOW)
 
 
@@ -98,21 +112,7 @@ def test_the_line_of_a_version_is_followed_to_its_root() -> None:
 def test_gates_that_passed_object_to_nothing() -> None:
     good = Verdict(gate="auc.limit", state=VerdictState.PASS, reason="fine")
     bad = Verdict(gate="ece.limit", state=VerdictState.FAIL, reason="0.2 above 0.1")
-    run = CheckRun(
-        id="check_1",
-        version_id="ver_1",
-        model_name="d",
-        number=1,
-        data_name="",
-        data_digest="",
-        rows=1,
-        state=VerdictState.FAIL,
-        verdicts=(good, bad),
-        readings=(),
-        created_at=NOW,
-        seconds=0.0,
-    )
-    assert objections(run) == ("ece.limit fail (block): 0.2 above 0.1",)
+    assert objections(replace(RUN, verdicts=(good, bad))) == ("ece.limit fail (block): 0.2 above 0.1",)
 
 
 def test_a_second_rollout_is_refused() -> None:
@@ -121,3 +121,20 @@ def test_a_second_rollout_is_refused() -> None:
     with pytest.raises(Conflict, match="champion already"):
         refuse_second(None, LIVE, 1)
     refuse_second(None, LIVE, 2)
+
+
+def test_warnings_are_counted_and_the_first_are_named() -> None:
+    def run(*gates: str) -> CheckRun:
+        verdicts = tuple(Verdict(gate=gate, state=VerdictState.INCONCLUSIVE, reason="small") for gate in gates)
+        return replace(RUN, verdicts=(Verdict(gate="log_loss.limit", state=VerdictState.PASS, reason="ok"), *verdicts))
+
+    assert warnings(run()) == ""
+    assert warnings(run("a.slices")) == " (1 warning: a.slices inconclusive)"
+    assert warnings(run("a", "b", "c", "d")) == (
+        " (4 warnings: a inconclusive, b inconclusive, c inconclusive, and 1 more)"
+    )
+
+
+def test_a_first_deployment_has_nothing_before_it() -> None:
+    made = first(spec(), 3, NOW)
+    assert (made.id, made.champion, made.previous, made.generation, made.created_at) == ("d", 3, None, 0, NOW)

@@ -11,7 +11,7 @@ from kilter.contracts.rollout import ArmEvidence, Rollout, RolloutState
 from kilter.contracts.spec import RolloutSpec
 from kilter.contracts.verdict import VerdictState
 from kilter.errors import AlreadyFinal, Conflict, InvalidRequest
-from kilter.policy.rollout import Event, advance, judge, start, step
+from kilter.policy.rollout import Event, acknowledged, advance, judge, start, step, step_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -228,3 +228,59 @@ def test_the_verdict_names_what_was_shown() -> None:
     counted = advance(begun(replace(QUICK, step_min_s=3_600)), evidence(), NOW + timedelta(seconds=1)).rollout
     verdict = judge(counted, later(2))
     assert (verdict.state, "not worse than the champion" in verdict.reason) == (VerdictState.PASS, True)
+
+
+def test_a_step_never_begins_before_the_one_it_follows() -> None:
+    early = NOW - timedelta(minutes=4)
+    rollout = step(begun(), Event.ABORT, "later", early).rollout
+    assert rollout.step_started_at == NOW
+    assert step(rollout, Event.PUBLISHED, "later", early).rollout.finished_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("strategy", "told"),
+    [
+        ("canary", "loaded by all serving processes; version 2 answers 5 % of the traffic"),
+        ("shadow", "loaded by all serving processes; version 2 is compared in the shadow of the champion"),
+    ],
+)
+def test_every_step_has_a_reason_of_its_own(strategy: str, told: str) -> None:
+    planned = start(
+        RolloutId("ro_1"),
+        deployment="d",
+        champion=1,
+        candidate=2,
+        spec=replace(QUICK, strategy=strategy),
+        now=NOW,
+        reason="a better one",
+    )
+    warming = step(planned, Event.START, planned.reason, NOW).rollout
+    assert warming.reason == "a better one"
+    serving = acknowledged(warming, NOW)
+    assert serving is not None
+    assert serving.rollout.reason == serving.reason == told
+    assert acknowledged(serving.rollout, NOW) is None
+    promoting = step(serving.rollout, Event.PROMOTE, "promoted by me", NOW).rollout
+    assert promoting.reason == "promoted by me; version 2 takes over"
+    done = acknowledged(promoting, NOW)
+    assert done is not None
+    assert done.rollout.reason == "version 2 answers all traffic and is champion now"
+
+
+def test_a_passed_step_says_what_it_means_for_the_traffic() -> None:
+    moved = advance(begun(), evidence(loss=(0.1, 0.12)), later(1))
+    assert moved.reason.endswith("200 requests per arm; version 2 answers 25 % of the traffic")
+
+
+def test_what_was_taken_back_keeps_the_sentence_that_says_why() -> None:
+    over = acknowledged(step(begun(), Event.REJECT, "wrong answers", NOW).rollout, NOW)
+    assert over is not None
+    assert (over.rollout.state, over.rollout.reason) == (S.REJECTED, "wrong answers")
+
+
+def test_a_transition_leaves_one_row_under_the_version_that_it_made() -> None:
+    before = begun()
+    after = replace(step(before, Event.ABORT, "later", later(1)).rollout, version=7)
+    row = step_row(before, after, Event.ABORT)
+    assert (row.id, row.from_state, row.to_state, row.at) == ("ro_1/00000007", "canary", "rolling_back", later(1))
+    assert (row.event, row.reason, row.weight) == ("abort", "later", 0)

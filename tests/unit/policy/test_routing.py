@@ -12,7 +12,7 @@ from kilter.contracts.ids import Digest, RolloutId
 from kilter.contracts.prediction import Arm
 from kilter.contracts.rollout import Rollout, RolloutState
 from kilter.contracts.route import Route, RouteTable, RouteVariant
-from kilter.contracts.spec import DataSpec, DeploymentSpec, ModelSpec, RolloutSpec
+from kilter.contracts.spec import DataSpec, DeploymentSpec, ModelSpec, RolloutSpec, ServeSpec
 from kilter.errors import Conflict, NotFound
 from kilter.policy.routing import (
     assign,
@@ -223,3 +223,17 @@ def test_how_long_a_route_is_judged_does_not_make_it_another() -> None:
     assert is_same(replace(CANARY, judged_until=NOW), CANARY)
     assert not is_same(replace(CANARY, weight=1), CANARY)
     assert not is_same(None, CANARY)
+
+
+def test_the_route_carries_the_rows_that_a_request_may_have() -> None:
+    wanted = replace(deployment().spec, deployment=ServeSpec(max_batch_rows=12))
+    route = route_of(deployment(spec=wanted), None, V, judged_until=NOW)
+    assert route is not None
+    assert route.max_rows == 12
+
+
+def test_the_hint_of_a_refused_rollback_names_a_command_that_exists() -> None:
+    table = RouteTable(generation=1, written_at=NOW, routes=(Route(deployment="d", champion=V[1]),))
+    with pytest.raises(Conflict) as caught:
+        rolled_back(table, "d", NOW, "")
+    assert caught.value.hint == "see what is live with `kilter status d`"

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from kilter.contracts.deployment import Hold
 from kilter.contracts.evidence import AuditRow
-from kilter.contracts.verdict import OnFail, VerdictState
+from kilter.contracts.verdict import OnFail, Verdict, VerdictState
 from kilter.errors import Conflict, GateFailed, Inconclusive, WorldMoved
+from kilter.policy.hold import new_hold, released
 from kilter.services.admission import GatedAdmission
 from kilter.stores.memory import MemoryMetadata
 from kilter.stores.routes import RouteFiles
-from kilter.testing.rollouts import Book, Gates, Notes, Watch, deployed, spec, version
+from kilter.testing.rollouts import START, Book, Gates, Notes, Watch, deployed, spec, version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +36,9 @@ class World:
             clock=Watch(),
         )
 
-    def admit(self, *, holdout: str = "holdout.csv", override: str = "") -> str:
+    def admit(self, *, holdout: str = "holdout.csv", reference: str = "", override: str = "") -> str:
         wanted = spec(holdout=holdout)
+        wanted = replace(wanted, data=replace(wanted.data, reference=reference))
         return self.admission.admit(version(2), wanted, self.admission.plan(wanted), by="me", override=override)
 
     def audit(self) -> list[str]:
@@ -47,7 +51,35 @@ def world(tmp_path: Path) -> World:
 
 
 def test_passed_gates_admit(world: World) -> None:
-    assert world.admit() == "all gates passed"
+    assert world.admit() == "passed its gates"
+    assert world.gates.data == ["holdout.csv"]
+
+
+def test_a_warning_is_counted_and_named_in_brief(world: World) -> None:
+    world.gates.more = (
+        Verdict(gate="log_loss.slices", state=VerdictState.INCONCLUSIVE, reason="small", on_fail=OnFail.WARN),
+    )
+    assert world.admit() == "passed its gates (1 warning: log_loss.slices inconclusive)"
+
+
+def test_without_held_out_rows_the_reference_is_judged_and_the_sentence_says_so(world: World) -> None:
+    told = "on its reference rows, as no `holdout` is set under `[data]`"
+    assert world.admit(holdout="", reference="ref.csv") == f"passed its gates {told}"
+    assert world.gates.data == ["ref.csv"]
+    world.gates.state = VerdictState.FAIL
+    with pytest.raises(GateFailed, match="did not pass its gates on its reference rows"):
+        world.admit(holdout="", reference="ref.csv")
+
+
+def test_a_hold_that_somebody_else_released_is_released_once(world: World) -> None:
+    hold = new_hold("hold_1", version(2), deployment="d", reason="loss: worse", by="policy", now=START)
+    world.store.write(lambda tx: tx.add(hold))
+    plan = world.admission.plan(spec())
+    world.store.write(lambda tx: tx.replace(released(hold, by="another", now=START)))
+    world.admission.admit(version(2), spec(), plan, by="me", override="hold_1")
+    stored = world.store.read(lambda tx: tx.get(Hold, "hold_1"))
+    assert stored is not None
+    assert (stored.released_by, world.audit()) == ("another", [])
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,10 @@ from kilter.stores.routes import RouteFiles
 from kilter.testing.rollouts import Book, Ids, LoggedRow, LogTable, Notes, Watch, deployed, spec, version
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kilter.contracts.ids import RolloutId
+    from kilter.contracts.log import JoinedRows, LogPart, RowQuery
     from kilter.contracts.metadata import MetadataStore, ReadTx, WriteTx
     from kilter.contracts.route import Route, RouteStore, RouteTable
 
@@ -122,14 +125,14 @@ class World:
         self.conductor = self.conduct(self.store, self.routes)
         self.conductor.tick("d", self.watch.now())
 
-    def conduct(self, metadata: MetadataStore, routes: RouteStore) -> Conductor:
+    def conduct(self, metadata: MetadataStore, routes: RouteStore, log: LogTable | None = None) -> Conductor:
         book = Book(metadata)
         publisher = Publisher(metadata=metadata, routes=routes, board=self.board, versions=book)
         return Conductor(
             metadata=metadata,
             routes=routes,
             publisher=publisher,
-            table=self.log,
+            table=log or self.log,
             versions=book,
             auditor=Notes(),
             ids=self.ids,
@@ -450,3 +453,70 @@ def test_default_margins_are_those_of_the_rollouts_start(world: World) -> None:
     world.begin(margins=RolloutSpec().margins)
     world.tick()
     assert world.rollout.spec.margins == ()
+
+
+def test_a_rollouts_times_never_run_backwards(world: World) -> None:
+    """The loop ticks with the time up to which the log is complete, which may lie before a person's command."""
+    now = world.watch.on(1.0)
+    world.begin()
+    world.conductor.settle("d", now)
+    world.conductor.move("d", "abort", by="me", reason="later", now=now)
+    world.conductor.tick("d", now - timedelta(minutes=4))
+    rollout = world.rollout
+    assert (rollout.step_started_at, rollout.finished_at) == (now, now)
+    assert {step.at for step in world.store.read(lambda tx: tx.list(RolloutStep))} == {now}
+
+
+def test_settling_between_two_ticks_counts_no_evidence_and_gives_no_verdict(world: World) -> None:
+    world.begin()
+    world.conductor.settle("d", world.watch.now())
+    before = world.rollout
+    assert before.state is S.CANARY
+    world.watch.on(0.25)
+    world.traffic(failures=60)
+    world.conductor.settle("d", world.watch.now())
+    assert (world.rollout.state, world.rollout.evidence_until) == (S.CANARY, before.evidence_until)
+    world.tick(0.0)
+    assert world.rollout.state is S.REJECTED
+
+
+def test_a_rollout_that_somebody_else_moved_meanwhile_is_left_as_it_is(world: World) -> None:
+    world.begin()
+    world.tick()
+    world.watch.on(0.25)
+    world.traffic(failures=60)
+
+    class Overtaken(LogTable):
+        """A log that takes so long to read that a person acts meanwhile."""
+
+        def rows(self, parts: Sequence[LogPart], query: RowQuery) -> JoinedRows:
+            if world.rollout.state is S.CANARY:
+                world.conductor.move("d", "abort", by="me", reason="later", now=world.watch.now())
+            return world.log.rows(parts, query)
+
+    slow = world.conduct(world.store, world.routes, Overtaken(world.log.logged))
+    found = slow.tick("d", world.watch.now())
+    assert found is not None
+    assert (found.state, world.rollout.state, world.holds()) == (S.ROLLED_BACK, S.ROLLED_BACK, ())
+
+
+def test_a_table_that_another_process_adopts_first_is_adopted_once(world: World) -> None:
+    world.begin()
+    world.tick()
+    live = world.routes.live()
+    assert live is not None
+    world.routes.propose(rolled_back(live, "d", world.watch.now(), "it looked wrong"))
+    world.routes.settle(live.generation + 1)
+
+    class Slower(MemoryMetadata):
+        """Somebody else adopts between the look and the write."""
+
+        def read(self, fn: Callable[[ReadTx], T]) -> T:
+            return world.store.read(fn)
+
+        def write(self, fn: Callable[[WriteTx], T]) -> T:
+            world.conductor.adopt(world.watch.now())
+            return world.store.write(fn)
+
+    assert world.conduct(Slower(), world.routes).adopt(world.watch.now()) == ()
+    assert world.audit().count("rollout.reject") == 1

@@ -1,41 +1,78 @@
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from kilter.contracts.deployment import Hold
+from kilter.contracts.deployment import Deployment, Hold
 from kilter.contracts.evidence import AuditRow
+from kilter.contracts.metadata import MetadataStore
+from kilter.contracts.monitor import MonitorTick
 from kilter.contracts.rollout import Rollout, RolloutState
 from kilter.contracts.spec import LogSpec, ModelSpec
 from kilter.contracts.verdict import OnFail, VerdictState
+from kilter.control.lease import Fence
+from kilter.control.loop import Loop
 from kilter.errors import Conflict, GateFailed, Inconclusive, NotFound, OnHold, UnknownName, WorldMoved
 from kilter.services.admission import GatedAdmission
 from kilter.services.conductor import Conductor
 from kilter.services.deployer import Deployer
 from kilter.services.publisher import Publisher
+from kilter.stores import sqlite
 from kilter.stores.board import Board
 from kilter.stores.memory import MemoryMetadata
 from kilter.stores.routes import RouteFiles
-from kilter.testing.rollouts import Book, Gates, Ids, LogTable, Notes, Watch, spec, version
+from kilter.testing.rollouts import START, Book, Gates, Ids, LogTable, Notes, Watch, spec, version
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
+    from kilter.contracts.decision import Decision, OutboxEvent
+    from kilter.contracts.metadata import ReadTx, WriteTx
+    from kilter.contracts.trigger import Trigger
+
 S = RolloutState
+T = TypeVar("T")
+
+
+@dataclass
+class Raced:
+    """Metadata that somebody else changes just before the nth write."""
+
+    inner: MetadataStore
+    meddle: Callable[[], object]
+    at: int = -1
+    calls: int = 0
+
+    def read(self, fn: Callable[[ReadTx], T]) -> T:
+        return self.inner.read(fn)
+
+    def write(self, fn: Callable[[WriteTx], T]) -> T:
+        self.calls += 1
+        if self.calls == self.at:
+            self.meddle()
+        return self.inner.write(fn)
+
+    def close(self) -> None:
+        self.inner.close()
 
 
 class World:
     """A project with one registered version and nothing deployed."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = MemoryMetadata()
+    def __init__(self, folder: Path, store: MetadataStore | None = None, first_id: int = 0) -> None:
+        self.folder = folder
+        self.store = store or MemoryMetadata()
         self.routes = RouteFiles(folder / "route")
         self.book = Book(self.store)
         self.gates = Gates()
         self.watch = Watch()
-        ids, notes = Ids(), Notes()
+        ids, notes = Ids(first_id), Notes()
         publisher = Publisher(metadata=self.store, routes=self.routes, board=Board(folder / "run"), versions=self.book)
         self.conductor = Conductor(
             metadata=self.store,
@@ -273,3 +310,150 @@ def test_a_held_rollout_is_resumed_by_a_person(served: World) -> None:
 def test_an_unknown_deployment_is_not_found(world: World) -> None:
     with pytest.raises(NotFound):
         world.deployer.status("d")
+
+
+# -- beside a control loop ------------------------------------------------------------------------
+
+
+class Idle:
+    """Collector, monitor and retrainer of a loop in which only rollouts move."""
+
+    until_ns = 0
+
+    def collect(self, now: datetime) -> Idle:
+        self.until_ns = int(now.timestamp()) * 10**9
+        return self
+
+    def tick(self, deployment: str, now: datetime) -> MonitorTick:  # noqa: ARG002 - as its port says
+        return MonitorTick(deployment=deployment)
+
+
+class NoRepairs:
+    """A retrainer without work."""
+
+    def respond(self, event: OutboxEvent, now: datetime) -> Decision | None:  # noqa: ARG002 - as its port says
+        return None
+
+    def tick(self, deployment: str, now: datetime) -> Trigger | None:  # noqa: ARG002 - as its port says
+        return None
+
+
+def looping(world: World, fence: Fence) -> Loop:
+    idle = Idle()
+    return Loop(
+        metadata=fence,
+        collector=idle,
+        monitor=idle,
+        deployer=world.deployer,
+        retrainer=NoRepairs(),
+        auditor=Notes(),
+        clock=world.watch,
+        machine=world.watch,
+        ids=Ids(10**5),
+        holder="loop",
+    )
+
+
+def touch(store: MetadataStore) -> None:
+    """Write the loop's progress, as it does at the end of every turn."""
+
+    def write(tx: WriteTx) -> None:
+        state = tx.get(Deployment, "d")
+        if state is not None:
+            tx.replace(replace(state, monitored_until=START, version=state.version + 1))
+
+    store.write(write)
+
+
+def meddled(folder: Path, act: str, at: int, *, is_loop: bool) -> tuple[int, tuple[object, ...]]:
+    """Do one thing while somebody else gets in before its nth write; return writes and outcome."""
+    plain = World(folder)
+    plain.book.add(version(1))
+    plain.deployer.apply(spec(), by="me")
+    plain.book.add(version(2))
+    if act != "apply":
+        plain.deployer.apply(spec(), by="me")
+    if act == "back":
+        plain.deployer.promote("d", by="me", reason="urgent")
+    meddle = (lambda: plain.deployer.tick("d", plain.watch.now())) if is_loop else (lambda: touch(plain.store))
+    raced = Raced(plain.store, meddle, at)
+    mine = World(folder, raced, 10**4).deployer
+    if act == "apply":
+        mine.apply(spec(), by="me")
+    elif act == "promote":
+        mine.promote("d", by="me", reason="urgent")
+    elif act == "configure":
+        mine.apply(replace(spec(), log=LogSpec(durable="disk")), by="me")
+    else:
+        mine.rollback("d", by="me", reason="wrong answers")
+    for _ in range(2):
+        plain.deployer.tick("d", plain.watch.now())
+    status = plain.deployer.status("d")
+    rollout, route = status.rollout, status.route
+    assert rollout is not None
+    assert route is not None
+    state = status.deployment
+    return raced.calls, (
+        rollout.state,
+        state.champion,
+        state.previous,
+        replace(route, rollout_id="", salt=""),
+        [hold.number for hold in status.holds],
+        sorted(plain.audit()),
+    )
+
+
+@pytest.mark.parametrize("is_loop", [False, True], ids=["progress", "tick"])
+@pytest.mark.parametrize("act", ["apply", "promote", "configure", "drop", "back"])
+def test_whatever_the_loop_writes_between_two_writes_the_outcome_is_the_same(
+    tmp_path: Path, act: str, *, is_loop: bool
+) -> None:
+    calls, expected = meddled(tmp_path / "whole", act, -1, is_loop=is_loop)
+    for at in range(1, calls + 1):
+        assert meddled(tmp_path / str(at), act, at, is_loop=is_loop)[1] == expected, at
+
+
+def settled(world: World) -> None:
+    """Wait until the first version answers alone."""
+    deadline = time.monotonic() + 30.0
+    while (status := world.deployer.status("d")).rollout is None or not status.rollout.state.is_final:
+        assert time.monotonic() < deadline, status
+        time.sleep(0.005)
+    assert status.deployment.champion == 1
+
+
+def on_trial(world: World) -> None:
+    """Wait until the rollout has traffic: whoever lost the race for a table leaves that to the next tick."""
+    deadline = time.monotonic() + 30.0
+    while (rollout := world.deployer.status("d").rollout) is None or rollout.state is not S.CANARY:
+        assert time.monotonic() < deadline, rollout
+        time.sleep(0.005)
+
+
+def test_a_command_beside_a_turning_loop_on_one_store_never_conflicts(tmp_path: Path) -> None:
+    path = str(tmp_path / "meta.db")
+    stop = threading.Event()
+    fence = Fence(sqlite.open(path))
+    looped = World(tmp_path, fence, 10**4)
+    loop = looping(looped, fence)
+    mine = World(tmp_path, sqlite.open(path))
+    mine.book.add(version(1))
+    mine.deployer.apply(spec(), by="me")
+    thread = threading.Thread(target=loop.run, args=(stop, 0.0))
+    thread.start()
+    try:
+        for number in range(2, 6):
+            mine.book.add(version(number))
+            assert mine.deployer.apply(spec(), by="me").outcome == "rollout_started"
+            on_trial(mine)
+            mine.deployer.promote("d", by="me", reason="urgent")
+            mine.deployer.rollback("d", by="me", reason="wrong answers")
+            settled(mine)
+    finally:
+        stop.set()
+        thread.join(30.0)
+    assert loop.pulse().faults == ()
+    held = mine.deployer.status("d").holds
+    assert sorted(hold.number for hold in held) == [2, 3, 4, 5]
+    fence.close()
+    mine.store.close()

@@ -12,7 +12,7 @@ import pytest
 from kilter.contracts.decision import OutboxEvent
 from kilter.contracts.deployment import Deployment
 from kilter.contracts.evidence import AuditRow
-from kilter.contracts.ids import Digest, ModelId, VersionId
+from kilter.contracts.ids import AlertId, Digest, ModelId, VersionId
 from kilter.contracts.model import Conversion, FileEntry, Manifest, ModelVersion
 from kilter.contracts.monitor import Alert, HealthState, MonitorTick, Signal, TrustState, Window
 from kilter.contracts.signature import Column, ColumnType, Signature, Task
@@ -48,11 +48,13 @@ SIGNATURE = Signature(
 
 
 class Clock:
+    at = START
+
     def now(self) -> datetime:
-        return START
+        return self.at
 
     def time_ns(self) -> int:
-        return 0
+        return int(self.at.timestamp()) * 10**9
 
 
 class Ids:
@@ -118,6 +120,7 @@ class World:
         )
         self.metadata.write(lambda tx: tx.add(self.deployment))
         self.hour = 0
+        self.clock = Clock()
         self.restart()
 
     @staticmethod
@@ -147,8 +150,8 @@ class World:
             blobs=self.blobs,
             table=self.traffic,
             versions=self.versions,
-            auditor=Governance(metadata=self.metadata, clock=Clock()),
-            clock=Clock(),
+            auditor=Governance(metadata=self.metadata, clock=self.clock),
+            clock=self.clock,
             ids=getattr(self, "ids", None) or self.fresh_ids(),
         )
 
@@ -432,3 +435,103 @@ def test_a_tick_killed_at_any_write_ends_as_one_that_was_not() -> None:
     assert snapshot(killed) == snapshot(whole)
     again = killed.monitor.tick("churn", killed.now)
     assert (again.closed, again.matured, again.opened) == (0, 0, ())
+
+
+def test_a_canary_that_takes_half_of_the_traffic_halves_the_windows_and_nothing_else() -> None:
+    world = World()
+    for _ in range(12):
+        world.serve(300, arm="control")
+        world.serve(300, version=2, arm="challenger", flip=True)
+        world.tick()
+    windows = world.all(Window)
+    assert [(window.number, window.rows) for window in windows] == [(1, 600)] * 6
+    assert windows[0].end_at - windows[0].start_at == timedelta(hours=2)
+    judged = [window.coverage for window in windows if window.is_mature]
+    assert len(judged) == 5
+    assert {(one.predictions, one.joined) for one in judged if one is not None} == {(600, 600)}
+    signals = [signal for signal in world.all(Signal) if signal.family == "performance"]
+    assert {(signal.number, signal.state.windows) for signal in signals} == {(1, 5)}
+    assert [alert for alert in world.all(Alert) if alert.family == "performance"] == []
+
+
+def test_a_window_that_holds_a_promotion_is_judged_for_each_version_on_its_own_rows() -> None:
+    world = World()
+    world.serve(500, flip=True)
+    world.promote(2)
+    world.serve(100, version=2)
+    world.tick()
+    for _ in range(4):
+        world.serve(version=2)
+        world.tick()
+    first = [window for window in world.all(Window) if window.start_at == START]
+    counted = [(window.number, window.coverage.joined) for window in first if window.coverage is not None]
+    assert counted == [(1, 500), (2, 100)]
+    old, new = (next(one for one in window.realised if one.metric == "accuracy_score") for window in first)
+    assert old.n == 500
+    assert new.n == 100
+    assert (old.estimate or 0.0) < 0.5 < (new.estimate or 0.0)
+    assert {alert.number for alert in world.all(Alert)} <= {2}
+    assert not [alert for alert in world.all(Alert) if alert.family == "performance"]
+
+
+def test_a_new_champion_whose_every_request_fails_is_judged_though_it_answered_nothing() -> None:
+    world = World()
+    world.promote(2)
+    for _ in range(4):
+        world.serve(600)
+        world.traffic.fail(int(world.now.timestamp() + 60) * 10**9, requests=200, failures=200, version=2)
+        world.tick()
+    assert {(window.number, window.rows) for window in world.all(Window)} == {(1, 600), (2, 0)}
+    assert {(alert.family, alert.number) for alert in world.all(Alert)} == {("operational", 2)}
+
+
+def test_before_the_first_window_the_rows_so_far_and_its_end_are_said() -> None:
+    world = World()
+    assert "no prediction is logged" in world.monitor.headline("churn").sentence
+    world.serve(1_543)
+    world.serve(50, version=2, arm="challenger")
+    world.clock.at = START + timedelta(hours=1)
+    health = world.monitor.headline("churn")
+    assert (health.state, health.rows_needed) == (HealthState.UNKNOWN, 0)
+    assert "1,543 predictions are logged" in health.sentence
+    world.tick()
+    world.promote(2)
+    assert "0 of 500 predictions are logged; the window ends at 2026-01-01 02:00" in (
+        world.monitor.headline("churn").sentence
+    )
+
+
+def test_a_champion_without_rows_beside_a_busy_candidate_is_not_called_stopped() -> None:
+    world = World()
+    world.serve()
+    world.tick()
+    for _ in range(25):
+        world.serve(10, version=2, arm="challenger")
+        world.tick()
+    assert world.all(Window)[-1].rows == 0
+    health = world.monitor.headline("churn")
+    assert (health.state, "240 predictions" in health.sentence) == (HealthState.UNKNOWN, True)
+
+
+def test_an_outage_is_judged_at_the_end_of_its_first_window() -> None:
+    world = World()
+    world.serve()
+    world.tick()
+    for _ in range(2):
+        world.traffic.fail(int(world.now.timestamp() + 60) * 10**9, requests=900, failures=900)
+        world.tick()
+    assert [window.rows for window in world.all(Window)] == [600, 0, 0]
+    assert [alert.family for alert in world.all(Alert)] == ["operational"]
+
+
+def test_an_alert_of_the_control_loop_outlives_a_promotion() -> None:
+    world = World()
+    for _ in range(10):
+        world.serve(tilt=2.5)
+        world.tick()
+    found = next(alert for alert in world.all(Alert) if alert.closed_at is None)
+    own = replace(found, id=AlertId("own"), family="control", version=1)
+    world.metadata.write(lambda tx: tx.add(own))
+    world.promote(2)
+    world.tick()
+    assert [alert.family for alert in world.all(Alert) if alert.closed_at is None] == ["control"]

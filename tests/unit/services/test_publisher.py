@@ -19,6 +19,7 @@ from kilter.testing.rollouts import START, Book, deployed, spec, version
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from kilter.contracts.model import ModelVersion
     from kilter.contracts.route import RouteTable
 
 
@@ -122,3 +123,49 @@ def test_a_deployment_without_champion_has_nothing_to_publish(tmp_path: Path) ->
 def test_an_unknown_deployment_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         World(tmp_path).publisher.publish("nobody", None, START)
+
+
+def test_a_table_follows_from_what_is_stored_not_from_what_was_read_before(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.publisher.publish("d", None, START)
+    trial = world.trial()
+    world.store.write(lambda tx: tx.add(trial))
+    canary = replace(step(trial, Event.READY, "", START).rollout, version=2)
+    world.store.write(lambda tx: tx.replace(canary))
+    world.publisher.publish("d", trial, START)
+    assert served(world) == (1, canary.weight)
+    world.publisher.publish("d", None, START)
+    assert served(world) == (1, canary.weight)
+
+
+def served(world: World) -> tuple[int, int]:
+    live = world.routes.live()
+    assert live is not None
+    route = live.route("d")
+    assert route is not None
+    return route.champion.version, route.weight
+
+
+def test_what_follows_from_an_older_world_is_not_offered(tmp_path: Path) -> None:
+    """Metadata moves on and its table is in force between the look at the live table and the offer."""
+    world = World(tmp_path)
+    world.publisher.publish("d", None, START)
+
+    class Overtaken(Book):
+        """Resolves slowly: somebody promotes version 2 meanwhile."""
+
+        def resolve(self, reference: str) -> ModelVersion:
+            state = self.metadata.read(lambda tx: tx.get(Deployment, "d"))
+            if state is not None and state.champion == 1:
+                promoted = replace(state, champion=2, previous=1, version=state.version + 1)
+                self.metadata.write(lambda tx: tx.replace(promoted))
+                world.publisher.publish("d", None, START)
+            return super().resolve(reference)
+
+    trial = world.trial()
+    world.store.write(lambda tx: tx.add(replace(trial, finished_at=START)))
+    slow = Publisher(
+        metadata=world.store, routes=world.routes, board=Board(tmp_path / "run"), versions=Overtaken(world.store)
+    )
+    assert not slow.publish("d", trial, START).is_in_force
+    assert served(world) == (2, 0)

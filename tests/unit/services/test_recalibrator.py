@@ -73,6 +73,16 @@ def test_a_miscalibrated_champion_is_recalibrated_and_put_on_trial() -> None:
     assert world.starter.begun == [(2, "recalibration")]
 
 
+def test_the_change_is_said_once() -> None:
+    world = World()
+    first = world.service.recalibrate("d", since=START, until=world.until, by="me", reason="calibration alert")
+    change = first.note.removeprefix("calibration alert; ")
+    assert change.startswith("Brier score ")
+    known = World()
+    again = known.service.recalibrate("d", since=START, until=known.until, by="me", reason=f"it would help: {change}")
+    assert again.note == f"it would help: {change}"
+
+
 def test_doing_it_again_makes_the_same_version() -> None:
     world = World()
     for _ in range(2):

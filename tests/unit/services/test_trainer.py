@@ -3,13 +3,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pytest
 
 from kilter.contracts.arrays import Columns
 from kilter.contracts.decision import Decision
+from kilter.contracts.evidence import AuditRow
 from kilter.contracts.executor import TrainingOutcome, TrainingTask
 from kilter.contracts.ids import AlertId, DecisionId
 from kilter.contracts.monitor import Alert, Severity
@@ -36,10 +37,12 @@ from kilter.testing.rollouts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from kilter.contracts.metadata import WriteTx
     from kilter.contracts.rollout import Rollout
 
+T = TypeVar("T")
 NOW = START + timedelta(hours=2_000)
 
 
@@ -116,8 +119,16 @@ class Broken(Book):
 class World:
     """A deployment whose truth is x; a challenger of quality 1 knows it, the champion does not."""
 
-    def __init__(self, *, promote: str = "auto", action: str = "ladder", quality: float = 1.0, n: int = 1_000) -> None:
-        self.store = MemoryMetadata()
+    def __init__(
+        self,
+        *,
+        promote: str = "auto",
+        action: str = "ladder",
+        quality: float = 1.0,
+        n: int = 1_000,
+        store: MemoryMetadata | None = None,
+    ) -> None:
+        self.store = store or MemoryMetadata()
         self.book = Book(self.store)
         self.book.add(version(1), version(2, origin="recalibrated", parent=1))
         retrain = RetrainSpec(command="training:train", promote=promote, action=action)
@@ -308,6 +319,35 @@ def test_one_request_is_open_at_a_time_and_one_decision_makes_one() -> None:
     first = world.request(1)
     assert world.request(1) == first
     assert world.request(2, by="me") == first
+
+
+class Meddling(MemoryMetadata):
+    """Somebody else writes first, once."""
+
+    meddle: Callable[[], object] | None = None
+
+    def write(self, fn: Callable[[WriteTx], T]) -> T:
+        meddle, self.meddle = self.meddle, None
+        if meddle is not None:
+            meddle()
+        return super().write(fn)
+
+
+def test_of_two_requests_at_once_one_is_made() -> None:
+    world = World(store=Meddling())
+    assert isinstance(world.store, Meddling)
+    world.store.meddle = lambda: world.request(2, by="me")
+    assert world.request(1).id == "trg_2"
+    assert len(world.store.read(lambda tx: tx.list(Trigger))) == 1
+
+
+def test_a_step_that_somebody_else_took_is_taken_once() -> None:
+    world = World(store=Meddling())
+    assert isinstance(world.store, Meddling)
+    world.request()
+    world.store.meddle = world.tick
+    assert world.tick().state is TriggerState.RUNNING
+    assert [row.action for row in world.store.read(lambda tx: tx.list(AuditRow))].count("retrain.running") == 1
 
 
 def test_without_a_function_or_labels_nothing_is_requested() -> None:

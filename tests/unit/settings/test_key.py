@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from kilter.contracts.verdict import GateRule
@@ -13,12 +15,12 @@ TABLES = {**ROOT_TABLES, **DEPLOYMENT_TABLES}
 
 @pytest.mark.parametrize("table", TABLES)
 def test_keys_and_fields_are_the_same(table: str) -> None:
-    fields = set(RECORDS[table].__dataclass_fields__) - {"folder"}
+    fields = {field.name for field in dataclasses.fields(RECORDS[table])} - {"folder"}
     assert {key.target for key in TABLES[table]} == fields
 
 
 def test_gate_keys_are_the_fields_of_a_rule() -> None:
-    assert {key.target for key in GATE_KEYS} == set(GateRule.__dataclass_fields__)
+    assert {key.target for key in GATE_KEYS} == {field.name for field in dataclasses.fields(GateRule)}
 
 
 @pytest.mark.parametrize("table", TABLES)

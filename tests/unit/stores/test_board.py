@@ -67,8 +67,9 @@ def test_one_supervisor_at_a_time(board: Board, tmp_path: Path) -> None:
     board.claim()
     other = Board(tmp_path / "run")
     assert board.supervisor_pid() == other.supervisor_pid() == os.getpid()
-    with pytest.raises(Conflict, match=str(os.getpid())):
+    with pytest.raises(Conflict, match=str(os.getpid())) as caught:
         other.claim()
+    assert caught.value.hint == f"use it, or stop it with `kill {os.getpid()}`"
     board.release()
     board.release()
     assert other.supervisor_pid() is None

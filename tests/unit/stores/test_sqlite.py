@@ -124,7 +124,7 @@ def test_processes_that_open_a_new_store_at_once_all_succeed(path: Path) -> None
 def test_whatever_moment_a_writer_is_killed_at_nothing_acknowledged_is_lost(path: Path) -> None:
     chance = random.Random(7)  # noqa: S311 - moments, not secrets
     number = 0
-    for _ in range(10):
+    for _ in range(6):
         child = subprocess.Popen(
             [sys.executable, "-c", VICTIM, str(path), str(number)], stdout=subprocess.PIPE, text=True
         )

@@ -18,6 +18,7 @@ __all__ = ["child_environment", "exit_with_parent", "give_up_power"]
 _ROOT: Final = Path(__file__).parents[3]
 _MIB: Final = 1024 * 1024
 _OPEN_FILES: Final = 256
+_PARENT: Final = "KILTER_PARENT"
 _WATCH_S: Final = 1.0
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -35,6 +36,7 @@ def child_environment(folder: str, extra: Mapping[str, str]) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "OMP_WAIT_POLICY": "PASSIVE",
         "KILTER_SANDBOX": "1",
+        _PARENT: str(os.getpid()),
         **dict.fromkeys(_THREADS, "1"),
         **extra,
     }
@@ -51,8 +53,8 @@ def give_up_power(*, memory_mib: int, cpu_s: int = 0) -> None:
 
 
 def exit_with_parent() -> None:
-    """End this process when its parent is gone, even in the middle of a call."""
-    parent = os.getppid()
+    """End this process when the one that made its environment is gone, even in the middle of a call."""
+    parent = int(os.environ[_PARENT])
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -68,6 +68,8 @@ def _items(
     session: Session, file: str, key: tuple[str, str], label_col: str, time_col: str | None
 ) -> list[dict[str, object]]:
     """Read labels from a table; rows without a label are left out."""
+    from kilter.measures.rows import label_text
+
     table = session.app.tables.read(file)
     wanted = [key[1], label_col, *([time_col] if time_col else [])]
     missing = [name for name in wanted if name not in table.types]
@@ -82,10 +84,13 @@ def _items(
     cells = {name: table.columns[name].tolist() for name in wanted}  # type: ignore[attr-defined] # numpy's
     found = []
     for row in range(table.rows):
-        label = cells[label_col][row]
+        label, name = cells[label_col][row], cells[key[1]][row]
         if label is None or label != label:  # noqa: PLR0124 - NaN differs from itself
             continue
-        item: dict[str, object] = {key[0]: str(cells[key[1]][row]), "label": label}
+        if name is None or name != name:  # noqa: PLR0124 - as above
+            msg = f"the label in row {row + 1} belongs to no prediction"
+            raise SchemaMismatch(msg, where=file, hint=f"fill `{key[1]}` in, or take the row out")
+        item: dict[str, object] = {key[0]: label_text(name), "label": label}
         if time_col:
             item["observed_at"] = cells[time_col][row]
         found.append(item)

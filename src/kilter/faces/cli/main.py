@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -32,13 +33,15 @@ VERBS = {
     "status": "say what is served, how it is doing and what to do",
     "explain": "say why: a prediction, alert, gate run, rollout or decision",
     "retrain": "recalibrate or train afresh, then check",
-    "promote": "move a rollout to its next step",
+    "promote": "give a rollout's candidate all traffic now",
     "rollback": "go back to the last good version now",
     "export": "write or verify the audit log; write the settings schema",
     "doctor": "diagnose this machine and project",
     "demo": "watch the whole loop on real data",
 }
 """Every verb and its one line of help; the verb's module is imported when it is used."""
+
+_OUTPUT_FAULTS = {errno.EPIPE, errno.ENOSPC, errno.EIO}
 
 
 class _Verbs(click.Group):
@@ -127,10 +130,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = _answer(words, console)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # the reader has gone (`| head`): nothing to say, and nowhere to say it
+    except OSError as error:
+        # the reader has gone (`| head`), or the disk behind `> FILE` is full: what is left would fail at exit again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = errors.DONE
+        code = errors.DONE if isinstance(error, BrokenPipeError) else errors.COULD_NOT
+        if code:
+            click.echo(f"error: standard output cannot be written: {error.strerror}\nfix:   make room", err=True)
     sys.exit(code)
 
 
@@ -150,13 +155,20 @@ def _answer(words: list[str], console: Console) -> int:
     except (click.Abort, KeyboardInterrupt):
         console.interrupted()
         return errors.INTERRUPTED
-    except BrokenPipeError:
-        raise
+    except OSError as error:
+        if error.filename is None and error.errno in _OUTPUT_FAULTS:
+            raise
+        return _failed(error, console, is_tracing=bool(is_tracing))
     except Exception as error:  # noqa: BLE001 - face top: a fault of kilter's own is reported, never dumped on the user
-        if is_tracing:
-            traceback.print_exc()
-        console.fail(_fault(error))
-        return errors.COULD_NOT
+        return _failed(error, console, is_tracing=bool(is_tracing))
+
+
+def _failed(error: Exception, console: Console, *, is_tracing: bool) -> int:
+    """Tell a fault of kilter's own."""
+    if is_tracing:
+        traceback.print_exc()
+    console.fail(_fault(error))
+    return errors.COULD_NOT
 
 
 def _run(words: list[str], console: Console) -> int:

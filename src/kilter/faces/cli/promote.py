@@ -1,4 +1,4 @@
-"""``kilter promote``: move an open rollout to its next step."""
+"""``kilter promote``: give the candidate of an open rollout all traffic."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["command"]
 @click.argument("model", required=False)
 @click.option("--reason", default="", help="Why; kept in the audit log.")
 def command(session: Session, *, model: str | None, reason: str) -> int:
-    """Move the rollout of MODEL to its next step without waiting for the evidence."""
+    """Give the candidate of MODEL's rollout all traffic now, without waiting for the evidence."""
     name = session.deployment(model)
-    session.confirm(f"Move the rollout of {name} on by hand?")
+    session.confirm(f"Give the candidate of {name} all traffic without waiting for the evidence?")
     rollout = session.app.deployer.promote(name, by=session.who, reason=reason)
     state = rollout.state.replace("_", " ")
     share = f"{rollout.weight / 100:g} % of traffic"

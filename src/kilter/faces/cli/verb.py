@@ -16,10 +16,25 @@ if TYPE_CHECKING:
 __all__ = ["verb"]
 
 
+_GLOBAL = ("is_json", "is_quiet", "is_verbose", "is_yes", "is_plain", "project")
+
+
 def verb(name: str) -> Callable[[Callable[..., int]], click.Command]:
     """Return a decorator that makes a command of a function ``(session, *, ...) -> exit code``."""
 
     def decorate(function: Callable[..., int]) -> click.Command:
+        @click.option("--json", "is_json", is_flag=True, help="Print one JSON object for programs.")
+        @click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Print the answer alone.")
+        @click.option("-v", "--verbose", "is_verbose", is_flag=True, help="Print the traceback of an error.")
+        @click.option("--yes", "is_yes", is_flag=True, help="Do not ask before a change.")
+        @click.option("--no-color", "is_plain", is_flag=True, help="Print without colour.")
+        @click.option(
+            "--project",
+            default=".",
+            metavar="DIR",
+            type=click.Path(file_okay=False, exists=True),
+            help="Folder of kilter.toml; default this one.",
+        )
         @wraps(function)
         def run(
             *,
@@ -41,25 +56,8 @@ def verb(name: str) -> Callable[[Callable[..., int]], click.Command]:
             finally:
                 session.close()
 
-        wrapped: Callable[..., int] = run
-        for option in reversed(_GLOBAL):
-            wrapped = option(wrapped)
-        return click.command(name=name, context_settings={"help_option_names": ["-h", "--help"]})(wrapped)
+        command = click.command(name=name, context_settings={"help_option_names": ["-h", "--help"]})(run)
+        command.params.sort(key=lambda parameter: parameter.name in _GLOBAL)  # the verb's own options come first
+        return command
 
     return decorate
-
-
-_GLOBAL = (
-    click.option("--json", "is_json", is_flag=True, help="Print one JSON object for programs."),
-    click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Print the answer alone."),
-    click.option("-v", "--verbose", "is_verbose", is_flag=True, help="Print the traceback of an error."),
-    click.option("--yes", "is_yes", is_flag=True, help="Do not ask before a change."),
-    click.option("--no-color", "is_plain", is_flag=True, help="Print without colour."),
-    click.option(
-        "--project",
-        default=".",
-        metavar="DIR",
-        type=click.Path(file_okay=False, exists=True),
-        help="Folder of kilter.toml; default this one.",
-    ),
-)

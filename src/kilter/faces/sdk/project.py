@@ -106,7 +106,8 @@ class ModelHandle:
         Conflict
             If another rollout is open.
         """
-        spec = self.spec
+        model = replace(self.spec.model, version=str(self.version.number))
+        spec = replace(self.spec, model=model)
         if steps is not None:
             spec = replace(spec, rollout=replace(spec.rollout, steps=tuple(float(step) for step in steps)))
         return self._project.app.deployer.apply(spec, by="sdk", override=override, reason=reason)

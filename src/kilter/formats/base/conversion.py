@@ -6,6 +6,7 @@ import copy
 import json
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,7 +23,7 @@ from kilter.errors import FormatError, ModelFailed
 from kilter.formats.base.feeding import NativeModel, needs_columns, parts
 from kilter.formats.base.mending import mend
 from kilter.formats.base.parity import Parity, compare, require_batch_invariance
-from kilter.formats.base.session import COLUMNS_KEY, MISSING_TEXT, MISSING_TEXT_KEY, OnnxModel, open_session
+from kilter.formats.base.session import COLUMNS_KEY, MISSING_TEXT, MISSING_TEXT_KEY, OnnxModel, first_line, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,17 +36,16 @@ if TYPE_CHECKING:
 __all__ = ["Conversion", "convert"]
 
 _ML_OPSET: Final = 3
+_REFUSED: Final = "the converter refused"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
     """What came out: the graph's bytes and its parity, or the reason why there is none."""
 
-    __slots__ = ("graph", "parity", "reason")
-
-    def __init__(self, graph: bytes, parity: Parity | None, reason: str) -> None:
-        self.graph = graph
-        self.parity = parity
-        self.reason = reason
+    reason: str
+    graph: bytes = b""
+    parity: Parity | None = None
 
 
 def convert(estimator: Estimator, signature: Signature, batch: Batch) -> Conversion:
@@ -64,8 +64,8 @@ def convert(estimator: Estimator, signature: Signature, batch: Batch) -> Convers
             continue
         try:
             graph = _graph(estimator, signature, is_double=is_double, opset=opset)
-        except Exception as error:  # noqa: BLE001 # a converter may raise anything; the native model remains
-            reasons.append(f"{_REFUSED}: {_first_line(error)}")
+        except FormatError as error:
+            reasons.append(f"{_REFUSED}: {error.why}")
             continue
         try:
             model = OnnxModel(_session(graph), signature)
@@ -75,18 +75,9 @@ def convert(estimator: Estimator, signature: Signature, batch: Batch) -> Convers
             reasons.append(f"the converted graph does not run: {error.why or error.message}")
             continue
         if not parity.reason:
-            return Conversion(graph, parity, "float64 inputs" if is_double else "")
+            return Conversion(graph=graph, parity=parity, reason="float64 inputs" if is_double else "")
         reasons.append(f"{parity.reason} (largest difference {parity.max_abs_difference:.2g})")
-    return Conversion(b"", None, "not converted: " + "; ".join(dict.fromkeys(reasons)))
-
-
-_REFUSED: Final = "the converter refused"
-
-
-def _first_line(error: Exception) -> str:
-    """Shorten a library's message to its first line."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:160] if lines else ''}"
+    return Conversion(reason="not converted: " + "; ".join(dict.fromkeys(reasons)))
 
 
 def _graph(estimator: Estimator, signature: Signature, *, is_double: bool, opset: int) -> bytes:
@@ -102,14 +93,17 @@ def _graph(estimator: Estimator, signature: Signature, *, is_double: bool, opset
     else:
         inputs = [("input", number([None, len(signature.columns)]))]
     options = {id(model): {"zipmap": False}} if signature.task is not Task.REGRESSION else None
-    with _mended_converter():
-        proto = skl2onnx.convert_sklearn(
-            model,
-            name="kilter",
-            initial_types=inputs,
-            target_opset={"": opset, "ai.onnx.ml": _ML_OPSET},
-            options=options,
-        )
+    try:
+        with _mended_converter():
+            proto = skl2onnx.convert_sklearn(
+                model,
+                name="kilter",
+                initial_types=inputs,
+                target_opset={"": opset, "ai.onnx.ml": _ML_OPSET},
+                options=options,
+            )
+    except Exception as error:  # a converter may raise anything
+        raise FormatError(_REFUSED, why=first_line(error)) from error
     if is_columns:
         _describe(proto, signature)
     return bytes(mend(proto, MISSING_TEXT, _imputed(model)).SerializeToString())
@@ -125,8 +119,7 @@ def _describe(proto: onnx.ModelProto, signature: Signature) -> None:
     """Note which column feeds which input, since the converter renames what is no identifier."""
     names = [column.name for column in signature.columns]
     if len(proto.graph.input) != len(names):
-        msg = f"the converted graph takes {len(proto.graph.input)} inputs for {len(names)} columns"
-        raise FormatError(msg)
+        raise FormatError(_REFUSED, why=f"it made {len(proto.graph.input)} inputs for {len(names)} columns")
     helper.set_model_props(proto, {COLUMNS_KEY: json.dumps(names), MISSING_TEXT_KEY: MISSING_TEXT})
 
 

@@ -152,7 +152,7 @@ def _by_position(estimator: Estimator) -> Estimator:
         return estimator
     model = copy.deepcopy(estimator)
     for part in parts(model):
-        vars(part).pop("feature_names_in_", None)
+        part.__dict__.pop("feature_names_in_", None)
         positions = getattr(part, "_transformer_to_input_indices", None)
         if positions is not None and hasattr(part, "transformers_"):
             part.transformers_ = [(name, step, positions[name]) for name, step, _ in part.transformers_]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["mend"]
 
 _NAN: Final = float("nan")
+_ML_OPSET: Final = 3
 
 
 def mend(proto: onnx.ModelProto, missing_text: str, imputed: Sequence[NDArray[np.float64]]) -> onnx.ModelProto:
@@ -23,8 +24,8 @@ def mend(proto: onnx.ModelProto, missing_text: str, imputed: Sequence[NDArray[np
 
     Imputers of doubles become a choice by IsNaN, since onnxruntime has none; ``imputed`` holds
     their exact values, which the attribute rounds. Ordinal codes of missing
-    text become NaN, as scikit-learn gives them. Outputs of tree ensembles are declared as the floats
-    that they are, also for double inputs.
+    text become NaN, as scikit-learn gives them. Tree ensembles over doubles answer floats, which are
+    declared as such or cast, and need the operators that take doubles as tensors.
 
     Raises
     ------
@@ -38,12 +39,14 @@ def mend(proto: onnx.ModelProto, missing_text: str, imputed: Sequence[NDArray[np
             nodes += _choice_by_nan(proto, node, imputed)
         elif node.op_type == "LabelEncoder" and has_gaps:
             nodes.append(_with_float_codes(node, missing_text))
+        elif node.op_type.startswith("TreeEnsemble") and doubles:
+            nodes += _with_doubles(proto, node)
         else:
             nodes.append(node)
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)
     if doubles:
-        _declare_floats(proto)
+        _declare_opset(proto)
     return proto
 
 
@@ -92,9 +95,25 @@ def _with_float_codes(node: onnx.NodeProto, missing_text: str) -> onnx.NodeProto
     )
 
 
-def _declare_floats(proto: onnx.ModelProto) -> None:
-    """Declare double outputs of tree ensembles as float."""
-    trees = {name for node in proto.graph.node if node.op_type.startswith("TreeEnsemble") for name in node.output}
+def _declare_opset(proto: onnx.ModelProto) -> None:
+    """Ask for the operators that know doubles as tensors; the converter declares the oldest that it used."""
+    if any(attribute.name.endswith("_as_tensor") for node in proto.graph.node for attribute in node.attribute):
+        for opset in proto.opset_import:
+            if opset.domain == "ai.onnx.ml":
+                opset.version = max(opset.version, _ML_OPSET)
+
+
+def _with_doubles(proto: onnx.ModelProto, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Turn the floats that a tree ensemble answers into the doubles that what follows expects.
+
+    Where they are an answer of the graph itself they are declared as floats instead.
+    """
+    position = len(node.output) - 1
+    name = node.output[position]
     for output in proto.graph.output:
-        if output.name in trees and output.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE:
+        if output.name == name:
             output.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+            return [node]
+    single = f"{name}_single"
+    node.output[position] = single
+    return [node, helper.make_node("Cast", [single], [name], to=onnx.TensorProto.DOUBLE)]

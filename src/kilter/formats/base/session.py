@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Feeder: TypeAlias = Callable[[Batch], dict[str, NDArray[Any]]]
     Reader: TypeAlias = Callable[[Any], NDArray[np.float64]]
 
-__all__ = ["COLUMNS_KEY", "MISSING_TEXT", "MISSING_TEXT_KEY", "OnnxModel", "open_session", "sample_batch"]
+__all__ = ["COLUMNS_KEY", "MISSING_TEXT", "MISSING_TEXT_KEY", "OnnxModel", "first_line", "open_session", "sample_batch"]
 
 COLUMNS_KEY: Final = "kilter.columns"
 """Metadata of a converted graph: JSON list of the column behind each input, in order."""

@@ -61,7 +61,8 @@ def accuracy(counts: NDArray[np.int64], calibrator: FloatArray, *, reference_row
     (0.9, 'estimate')
     """
     if counts.shape != (calibrator.size, 2):
-        raise SchemaMismatch(f"counts of shape {counts.shape} do not fit {calibrator.size} score bins")
+        msg = f"counts of shape {counts.shape} do not fit {calibrator.size} score bins"
+        raise SchemaMismatch(msg)
     n = int(counts.sum())
     if n == 0:
         return _none("accuracy_score", "no_data: the window has no rows")
@@ -113,7 +114,8 @@ def roc_auc(counts: NDArray[np.int64], calibrator: FloatArray, *, reference_rows
     0.9
     """
     if counts.shape != calibrator.shape:
-        raise SchemaMismatch(f"counts of shape {counts.shape} do not fit {calibrator.size} score bins")
+        msg = f"counts of shape {counts.shape} do not fit {calibrator.size} score bins"
+        raise SchemaMismatch(msg)
     n = int(counts.sum())
     if n == 0:
         return _none("roc_auc_score", "no_data: the window has no rows")

@@ -116,7 +116,8 @@ def decode(data: bytes, reference: ReferenceProfile) -> WindowProfile:
     """
     facts, sections = _wire.unpack(_WINDOW, data, what="window profile")
     if facts["tag"] != reference.tag:
-        raise SchemaMismatch(f"the window was counted against reference {facts['tag']}, not {reference.tag}")
+        msg = f"the window was counted against reference {facts['tag']}, not {reference.tag}"
+        raise SchemaMismatch(msg)
     return WindowProfile(
         tag=reference.tag,
         rows=cast("int", facts["rows"]),

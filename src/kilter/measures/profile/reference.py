@@ -101,14 +101,16 @@ def build(
     values = np.asarray(scores, dtype=np.float64)
     rows = values.shape[0]
     if rows < _LEAST_ROWS:
+        msg = f"a reference profile needs at least {_LEAST_ROWS} rows, got {rows}"
         raise SchemaMismatch(
-            f"a reference profile needs at least {_LEAST_ROWS} rows, got {rows}",
+            msg,
             hint="give more held-out rows under `[data] reference`",
         )
     named = columns_of(signature, batch_of(signature, columns))
     truth = np.full(rows, np.nan) if labels is None else np.asarray(labels, dtype=np.float64)
     if truth.size != rows or any(column.shape[0] != rows for column in named.values()):
-        raise SchemaMismatch(f"columns and labels must have {rows} rows, as the scores have")
+        msg = f"columns and labels must have {rows} rows, as the scores have"
+        raise SchemaMismatch(msg)
     numeric = tuple(_binning.numeric_map(name, np.asarray(named[name])) for name in signature.numeric_names)
     categorical = tuple(_binning.categorical_map(name, np.asarray(named[name])) for name in signature.text_names)
     task, positive = signature.task, signature.positive_index

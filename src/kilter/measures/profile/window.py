@@ -81,10 +81,12 @@ def profile(
     names = [*(item.name for item in reference.numeric), *(item.name for item in reference.categorical)]
     missing = [name for name in names if name not in columns]
     if missing:
-        raise SchemaMismatch(f"{len(missing)} column(s) of the reference are missing, first `{missing[0]}`")
+        msg = f"{len(missing)} column(s) of the reference are missing, first `{missing[0]}`"
+        raise SchemaMismatch(msg)
     lengths = {columns[name].shape[0] for name in names} | {decided.size, n if labels is None else labels.size}
     if lengths != {n}:
-        raise SchemaMismatch(f"columns, decisions and labels must have {n} rows, as the scores have")
+        msg = f"columns, decisions and labels must have {n} rows, as the scores have"
+        raise SchemaMismatch(msg)
     score = _binning.subject_score(reference.task, reference.positive, values)
     said = _binning.subject_decision(reference.task, reference.positive, decided)
     bins = _binning.score_bins(reference.score_edges, score)
@@ -150,7 +152,8 @@ def labelled(
     2
     """
     if window.tag != reference.tag:
-        raise SchemaMismatch(f"the window was counted against reference {window.tag}, not {reference.tag}")
+        msg = f"the window was counted against reference {window.tag}, not {reference.tag}"
+        raise SchemaMismatch(msg)
     score = _binning.subject_score(reference.task, reference.positive, scores)
     bins = _binning.score_bins(reference.score_edges, score)
     said = _binning.subject_decision(reference.task, reference.positive, decided)
@@ -245,8 +248,9 @@ def merge(a: WindowProfile, b: WindowProfile) -> WindowProfile:
     6
     """
     if a.tag != b.tag:
+        msg = f"profiles of different references cannot be merged: {a.tag} and {b.tag}"
         raise SchemaMismatch(
-            f"profiles of different references cannot be merged: {a.tag} and {b.tag}",
+            msg,
             hint="merge windows of one model version only",
         )
     return WindowProfile(

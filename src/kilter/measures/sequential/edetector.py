@@ -56,7 +56,8 @@ def step(state: SignalState, log_e: float) -> SignalState:
     (2.0, 2)
     """
     if math.isnan(log_e):
-        raise InvalidRequest("an e-value is a number, got NaN", hint="leave out windows without evidence")
+        msg = "an e-value is a number, got NaN"
+        raise InvalidRequest(msg, hint="leave out windows without evidence")
     gain = min(log_e, _CAP)
     is_new_low = state.log_sum < state.log_sum_min
     before = state.log_r
@@ -109,7 +110,8 @@ def family(states: Sequence[SignalState], weights: Sequence[float] | None = None
     """
     shares = [1 / len(states)] * len(states) if weights is None else [*weights]
     if len(shares) != len(states):
-        raise InvalidRequest(f"{len(states)} signals need as many weights, got {len(shares)}")
+        msg = f"{len(states)} signals need as many weights, got {len(shares)}"
+        raise InvalidRequest(msg)
     terms = [
         math.log(share) + state.log_r
         for share, state in zip(shares, states, strict=True)

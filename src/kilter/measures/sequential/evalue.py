@@ -71,7 +71,8 @@ def sets(
     True
     """
     if k.shape != shares.shape:
-        raise SchemaMismatch(f"sets need one count and one share each, got {k.shape} and {shares.shape}")
+        msg = f"sets need one count and one share each, got {k.shape} and {shares.shape}"
+        raise SchemaMismatch(msg)
     if n == 0 or k.size == 0:
         return 0.0
     hits = np.concatenate([k, n - k])
@@ -164,7 +165,8 @@ def cells(n: NDArray[np.int64], g: FloatArray, *, design: float = 1.0) -> float:
     True
     """
     if n.shape != g.shape:
-        raise SchemaMismatch(f"cells need one count and one value each, got {n.shape} and {g.shape}")
+        msg = f"cells need one count and one value each, got {n.shape} and {g.shape}"
+        raise SchemaMismatch(msg)
     if not n.any():
         return 0.0
     bets = 0.9 / max(-float(g.min()), 0.01) * 2.0 ** -np.arange(_BETS)
@@ -215,7 +217,8 @@ def bounded(s1: float, s2: float, r0: float, *, low: float = 0.0, design: float 
     True
     """
     if r0 <= low:
-        raise InvalidRequest(f"the tolerated mean {r0:g} must be above the smallest loss {low:g}")
+        msg = f"the tolerated mean {r0:g} must be above the smallest loss {low:g}"
+        raise InvalidRequest(msg)
     bets = 0.5 / (r0 - low) * 2.0 ** -np.arange(_BETS)
     return _mean_log(bets * s1 - bets**2 * s2) / design
 

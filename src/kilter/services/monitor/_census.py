@@ -14,6 +14,8 @@ from kilter.measures.profile import window as counting
 from kilter.services.monitor import _log
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from kilter.contracts.blob import BlobStore
     from kilter.contracts.deployment import Deployment
     from kilter.contracts.scoring import VersionBook
@@ -54,17 +56,20 @@ class Census:
             self._watched[key] = Watched(version, reference)
         return self._watched[key]
 
-    def profiles(self, live: Deployment, start_ns: int, end_ns: int, rows: int) -> dict[int, WindowProfile | int]:
+    def profiles(
+        self, live: Deployment, start_ns: int, end_ns: int, rows: int, *, asked: Collection[int] = ()
+    ) -> dict[int, WindowProfile | int]:
         """Count rows by version, block by block (mere numbers of rows without a reference).
 
-        The champion is there even if nothing came.
+        Versions that were ``asked`` are there even if all their requests failed, the champion even if nothing came.
         """
         blocks = 1 + rows // _BLOCK_ROWS
         edges = [start_ns + (end_ns - start_ns) * block // blocks for block in range(blocks + 1)]
         found: dict[int, WindowProfile | int] = {}
-        if not rows and live.champion is not None:
-            reference = self.watch(live.id, live.champion).reference
-            found[live.champion] = counting.empty(reference) if reference is not None else 0
+        silent = () if rows or live.champion is None else (live.champion,)
+        for number in {*asked, *silent}:
+            reference = self.watch(live.id, number).reference
+            found[number] = counting.empty(reference) if reference is not None else 0
         for low, high in pairwise(edges):
             joined = self._log.rows(_log.query(live.id, low, high, with_columns=True))
             for number, chosen in _log.by_version(joined):

@@ -16,9 +16,10 @@ from kilter.measures.profile import ReferenceProfile, codec
 from kilter.measures.profile import window as counting
 from kilter.measures.rows import label_indexes
 from kilter.policy import windows
-from kilter.policy.health import health
+from kilter.policy.alerts import FOREIGN
+from kilter.policy.health import Filling, health
 from kilter.policy.trust import trust
-from kilter.services.monitor import _census, _ledger, _log
+from kilter.services.monitor import _census, _ledger, _log, _span
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -72,7 +73,7 @@ class Monitor:
         self._log = _log.LogReader(metadata, table)
         self._ledger = _ledger.Ledger(blobs, auditor, ids)
         self._census = _census.Census(self._log, blobs, versions)
-        self._clock = clock
+        self._spans = _span.Spans(metadata, self._log, clock)
         self._looked: dict[str, float] = {}
 
     def tick(self, deployment: str, now: datetime) -> MonitorTick:
@@ -102,7 +103,7 @@ class Monitor:
         live = self._live(deployment)
         changes = [*self._supersede(live, now)]
         closed = matured = 0
-        while closed < _MOST_WINDOWS and (span := self._due(live, now)) is not None:
+        while closed < _MOST_WINDOWS and (span := self._spans.due(live, now)) is not None:
             changes += self._close(live, span, now)
             closed += 1
         for window in self._metadata.read(lambda tx: _ledger.waiting(tx, deployment)):
@@ -148,47 +149,27 @@ class Monitor:
             alerts=[alert for alert in known.alerts if alert.number == number],
             reference_rows=reference.rows if reference else 0,
             spec=live.spec.monitor,
+            filling=Filling() if known.windows or number is None else self._spans.filling(live, number),
+            elsewhere=self._spans.elsewhere(known.windows[0]) if known.windows else 0,
         )
 
     def _live(self, deployment: str) -> Deployment:
         """Return the deployment's live state."""
         live = self._metadata.read(lambda tx: tx.get(Deployment, deployment))
         if live is None:
-            raise NotFound(f"there is no deployment `{deployment}`", hint="list them with `kilter status`")
+            msg = f"there is no deployment `{deployment}`"
+            raise NotFound(msg, hint="list them with `kilter status`")
         return live
 
     def _supersede(self, live: Deployment, now: datetime) -> tuple[Change, ...]:
         """Close the open alerts of versions that no longer answer."""
         number = live.champion
         alerts = self._metadata.read(lambda tx: _ledger.open_alerts(tx, live.id))
-        if number is None or all(alert.number == number for alert in alerts):
+        if number is None or all(alert.number == number or alert.family == FOREIGN for alert in alerts):
             return ()
         return self._metadata.write(lambda tx: self._ledger.supersede(tx, live.id, number, now))
 
     # -- closing ----------------------------------------------------------------------------------
-
-    def _due(self, live: Deployment, now: datetime) -> tuple[int, int, int] | None:
-        """Return start, end and rows of the next window that is over and full enough, or None."""
-        window_ns = round(live.spec.monitor.window_s * 1e9)
-        last = self._metadata.read(lambda tx: _ledger.last_window(tx, live.id))
-        if last is not None:
-            start_ns = _log.nanoseconds(last.end_at)
-        else:
-            first_ns = self._log.first_ns(live.id)
-            if first_ns is None:
-                return None
-            start_ns = windows.grid_start(first_ns, window_ns)
-        available = min((_log.nanoseconds(now) - start_ns) // window_ns, windows.BOUND)
-        for span in dict.fromkeys((min(available, 1), available)):
-            if span < 1:
-                break
-            rows = self._log.rows(_log.query(live.id, start_ns, start_ns + span * window_ns))
-            places = (np.asarray(rows.ts_ns, dtype=np.int64) - start_ns) // window_ns
-            counts = np.bincount(places, minlength=span).tolist()
-            taken = windows.window_count(counts, min_rows=live.spec.monitor.min_rows)
-            if taken is not None:
-                return start_ns, start_ns + taken * window_ns, sum(counts[:taken])
-        return None
 
     def _close(self, live: Deployment, span: tuple[int, int, int], now: datetime) -> list[Change]:
         """Close one window: one record for each version that answered in it, all in one transaction."""
@@ -196,7 +177,9 @@ class Monitor:
         failures = self._log.failures(_log.query(live.id, start_ns, end_ns))
         parts = [
             self._closing(live, number, profile, span=span, requests=failures.get(number, (0, 0)), now=now)
-            for number, profile in sorted(self._census.profiles(live, start_ns, end_ns, rows).items())
+            for number, profile in sorted(
+                self._census.profiles(live, start_ns, end_ns, rows, asked=failures.keys()).items()
+            )
         ]
 
         def commit(tx: WriteTx) -> list[Change]:

@@ -45,7 +45,7 @@ class Profiler(Protocol):
     """Builds the bytes of a reference profile."""
 
     def __call__(
-        self, signature: Signature, columns: Columns, scores: Array, labels: Array | None, *, threshold: float
+        self, signature: Signature, columns: Columns, scores: Array, labels: Array | None, /, *, threshold: float
     ) -> bytes:
         """Profile rows that a version has scored; raises SchemaMismatch below 50 rows."""
         ...

@@ -4,10 +4,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from kilter.engines.isolation.limits import child_environment
+
+if TYPE_CHECKING:
+    import pytest
 
 LIMITS = """
 import resource
@@ -19,9 +21,10 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= 256)
 """
 
 ORPHAN = """
-import subprocess, sys
+import os, subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import time; from kilter.engines.isolation.limits import "
-    "exit_with_parent; exit_with_parent(); time.sleep(600)"])
+    "exit_with_parent; exit_with_parent(); time.sleep(600)"],
+    env={**os.environ, "KILTER_PARENT": str(os.getpid())}, stdout=subprocess.DEVNULL)
 print(child.pid)
 """
 

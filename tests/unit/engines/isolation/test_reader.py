@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 from sklearn.datasets import load_iris
-from sklearn.linear_model import LogisticRegression
+from sklearn.exceptions import InconsistentVersionWarning
 
 from kilter.engines.isolation import reader
 from kilter.engines.isolation.limits import child_environment
-from kilter.testing.estimators import make_request, save, table_of
+from kilter.testing.estimators import Untyped, make_request, table_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,18 +29,21 @@ def outcome(folder: Path, *, format_name: str, path: str) -> reader.Outcome:
     return msgspec.msgpack.decode((folder / reader.RESULT).read_bytes(), type=reader.Outcome)
 
 
-def test_what_was_found_is_written_beside_the_request(tmp_path: Path) -> None:
-    path = save(LogisticRegression(max_iter=500).fit(X, Y), tmp_path / "m.joblib")
-    found = outcome(tmp_path, format_name="sklearn", path=str(path))
-    assert found.imported is not None, found.fault
-    assert (found.imported.runtime, found.fault) == ("onnx", None)
-
-
-def test_whatever_went_wrong_is_written_too(tmp_path: Path) -> None:
-    found = outcome(tmp_path, format_name="sklearn", path=str(tmp_path / "missing.joblib"))
-    assert found.fault is not None
-    assert found.fault.kind == "FormatError"
+def test_what_went_wrong_is_written_beside_the_request(tmp_path: Path) -> None:
     found = outcome(tmp_path, format_name="nothing", path="x")
     assert found.fault is not None
     assert found.fault.kind == "UnknownName"
 
+
+@pytest.mark.parametrize(
+    ("category", "matters"),
+    [(UserWarning, True), (InconsistentVersionWarning, True), (DeprecationWarning, False), (RuntimeWarning, False)],
+)
+def test_warnings_of_the_users_concern_are_kept(category: Untyped, matters: bool) -> None:  # noqa: FBT001 - a case
+    text = (
+        InconsistentVersionWarning(estimator_name="E", current_sklearn_version="2", original_sklearn_version="1")
+        if category is InconsistentVersionWarning
+        else category("w")
+    )
+    item = warnings.WarningMessage(text, category, "f.py", 1)
+    assert reader._matters(item) is matters  # noqa: SLF001 - the rule itself

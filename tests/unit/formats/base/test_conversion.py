@@ -26,6 +26,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
 from kilter.formats.base import inference
 from kilter.formats.base.conversion import Conversion, convert
@@ -132,7 +133,16 @@ def test_trees_behind_scaled_inputs_are_tried_in_float64() -> None:
     rng = np.random.default_rng(0)
     features = np.stack((rng.normal(1e9, 1e3, 600), rng.normal(0, 1, 600)), axis=1)
     target = (features[:, 0] > 1e9).astype(int)
-    for model in (RandomForestClassifier(5, random_state=0), HistGradientBoostingClassifier(max_iter=5)):
+    models = [
+        RandomForestClassifier(5, random_state=0),
+        HistGradientBoostingClassifier(max_iter=5),
+        GradientBoostingClassifier(n_estimators=5),
+        DecisionTreeClassifier(),
+        RandomForestRegressor(5, random_state=0),
+        HistGradientBoostingRegressor(max_iter=5),
+        GradientBoostingRegressor(n_estimators=5),
+    ]
+    for model in models:
         estimator = fit(make_pipeline(SimpleImputer(), StandardScaler(), model), features, target)
         result, _ = converted(estimator, table_of(features, target), "y")
         assert result.parity is not None, result.reason

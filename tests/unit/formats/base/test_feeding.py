@@ -47,14 +47,18 @@ def model(**options: Untyped) -> Untyped:
     return make_pipeline(columns, LogisticRegression(max_iter=500)).fit(FRAME[NAMES], FRAME["left"])
 
 
+def answers(estimator: Untyped, frame: Untyped) -> Untyped:
+    return NativeModel(estimator, SIGNATURE).run(rows(frame)).values
+
+
 def test_a_model_over_names_is_fed_a_frame() -> None:
     estimator = model()
-    got = NativeModel(estimator, SIGNATURE).run(rows(FRAME)).values
+    got = answers(estimator, FRAME)
     assert np.array_equal(got, estimator.predict_proba(FRAME[NAMES]))
 
 
 def test_without_pandas_columns_are_taken_by_position(monkeypatch: pytest.MonkeyPatch) -> None:
-    estimator, original = model(), builtins.__import__
+    estimator, original = model(), builtins.__import__  # noqa: TID251 - to take pandas away
 
     def without(name: str, *rest: Untyped, **named: Untyped) -> Untyped:
         if name == "pandas":
@@ -62,7 +66,7 @@ def test_without_pandas_columns_are_taken_by_position(monkeypatch: pytest.Monkey
         return original(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    got = NativeModel(estimator, SIGNATURE).run(rows(FRAME)).values
+    got = answers(estimator, FRAME)
     monkeypatch.undo()
     assert np.array_equal(got, estimator.predict_proba(FRAME[NAMES]))
     assert estimator.feature_names_in_.tolist() == NAMES
@@ -75,7 +79,7 @@ def test_missing_text_is_given_as_the_encoder_learned_it(missing: Untyped) -> No
     columns = make_column_transformer((OneHotEncoder(), ["plan"]), remainder="passthrough")
     estimator = make_pipeline(columns, LogisticRegression(max_iter=500)).fit(frame, FRAME["left"])
     given = frame.assign(plan=[None if i % 10 == 0 else value for i, value in enumerate(FRAME["plan"])])
-    got = NativeModel(estimator, SIGNATURE).run(rows(given)).values
+    got = answers(estimator, given)
     assert np.array_equal(got, estimator.predict_proba(frame))
 
 
@@ -87,13 +91,13 @@ def test_integers_with_gaps_stay_floats() -> None:
         make_column_transformer((OneHotEncoder(), ["plan"]), remainder="passthrough"),
         HistGradientBoostingClassifier(max_iter=3),
     ).fit(frame, FRAME["left"])
-    assert np.array_equal(NativeModel(estimator, SIGNATURE).run(rows(frame)).values, estimator.predict_proba(frame))
+    assert np.array_equal(answers(estimator, frame), estimator.predict_proba(frame))
 
 
 def test_a_categorical_model_is_fed_categories() -> None:
     frame = FRAME[NAMES].astype({"plan": "category"})
     estimator = HistGradientBoostingClassifier(max_iter=3).fit(frame, FRAME["left"])
-    assert np.array_equal(NativeModel(estimator, SIGNATURE).run(rows(FRAME)).values, estimator.predict_proba(frame))
+    assert np.array_equal(answers(estimator, FRAME), estimator.predict_proba(frame))
 
 
 def test_what_the_model_raises_is_its_failure() -> None:

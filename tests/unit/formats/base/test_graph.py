@@ -87,10 +87,9 @@ def test_columns_in_the_metadata_win(tmp_path: Path) -> None:
 @pytest.mark.parametrize("attribute", ["classlabels_strings", "classlabels_int64s"])
 def test_classes_are_read_from_the_graph(attribute: str, tmp_path: Path) -> None:
     labels = ["n", "y"] if attribute.endswith("strings") else [0, 1]
-    node = helper.make_node(
-        "LinearClassifier", ["x"], ["l", "p"], domain="ai.onnx.ml", coefficients=[1.0, 2.0, 3.0, 4.0], intercepts=[0.0, 0.0],
-        post_transform="SOFTMAX", **{"classlabels_ints" if attribute.endswith("int64s") else attribute: labels},
-    )  # fmt: skip
+    further: Untyped = {"classlabels_ints" if attribute.endswith("int64s") else attribute: labels}
+    weights: Untyped = {"coefficients": [1.0, 2.0, 3.0, 4.0], "intercepts": [0.0, 0.0], "post_transform": "SOFTMAX"}
+    node = helper.make_node("LinearClassifier", ["x"], ["l", "p"], domain="ai.onnx.ml", **weights, **further)
     kind = TensorProto.STRING if attribute.endswith("strings") else TensorProto.INT64
     outputs = [value("l", (None,), kind), value("p", (None, 2))]
     path = saved(tmp_path / "m.onnx", [node], [value("x", (None, 2))], outputs)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -135,9 +137,7 @@ def test_gaps_are_nullable_only_where_the_model_answers_them() -> None:
     for model, nullable, rows in ((FITTED, False, 72), (tree, True, 90)):
         signature = estimator_signature(model, reference, request)
         assert signature.columns[0].nullable
-        fitted, batch = fit_missing(
-            signature, lambda wanted, model=model: NativeModel(model, wanted), sample_rows(reference, signature)
-        )
+        fitted, batch = fit_missing(signature, partial(NativeModel, model), sample_rows(reference, signature))
         assert (fitted.columns[0].nullable, fitted.columns[1].nullable, batch.rows) == (nullable, False, rows)
 
 

@@ -64,7 +64,18 @@ def test_codes_stay_where_nothing_is_missing() -> None:
     assert {item.name for item in proto.graph.node[0].attribute} == {"keys_strings", "values_int64s"}
 
 
-def test_trees_of_doubles_answer_floats() -> None:
-    tree = helper.make_node("TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml")
-    proto = mend(model([tree], TensorProto.DOUBLE, ("y", "x2")), "?", [])
-    assert [item.type.tensor_type.elem_type for item in proto.graph.output] == [TensorProto.FLOAT, TensorProto.DOUBLE]
+def test_trees_of_doubles_answer_floats_declared_or_cast() -> None:
+    tree = helper.make_node(
+        "TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml",
+        nodes_values_as_tensor=numpy_helper.from_array(np.array([0.1])),
+    )  # fmt: skip
+    made = model([tree], TensorProto.DOUBLE)
+    made.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    proto = mend(made, "?", [])
+    assert (kinds(proto), proto.opset_import[-1].version) == (["TreeEnsembleRegressor"], 3)
+    assert proto.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
+    inner = helper.make_node("TreeEnsembleRegressor", ["x"], ["z"], domain="ai.onnx.ml")
+    after = helper.make_node("Identity", ["z"], ["y"])
+    proto = mend(model([inner, after], TensorProto.DOUBLE), "?", [])
+    assert kinds(proto) == ["TreeEnsembleRegressor", "Cast", "Identity"]
+    assert proto.graph.output[0].type.tensor_type.elem_type == TensorProto.DOUBLE

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import pickle  # noqa: TID251 - writes what is to be refused
 import subprocess
@@ -71,7 +70,7 @@ def test_old_protocols_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "arguments", "name"),
+    "call",
     [
         (os.system, ("touch hit",), "posix.system"),
         (eval, ("open('hit', 'w')",), "builtins.eval"),
@@ -79,12 +78,14 @@ def test_old_protocols_are_read(tmp_path: Path) -> None:
         (getattr, ("text", "upper"), "builtins.getattr"),
         (open, ("hit", "w"), "io.open"),
     ],
+    ids=lambda call: call[2],
 )
 @pytest.mark.parametrize("writer", ["pickle", "joblib", "gzip", "object array", "nested"])
 def test_a_malicious_pickle_is_named_and_runs_nothing(
-    function: Untyped, arguments: Untyped, name: str, writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: tuple[Untyped, Untyped, str], writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    function, arguments, name = call
     bad: Untyped = Runs(function, *arguments)
     path = tmp_path / "m.joblib"
     if writer == "pickle":
@@ -147,5 +148,5 @@ def test_a_missing_library_is_named(tmp_path: Path) -> None:
 
 
 def test_a_stack_of_nothing_is_no_model() -> None:
-    with pytest.raises(Exception, match=".*"):
-        Unpickler(io.BytesIO().getvalue()).load()
+    with pytest.raises((EOFError, IndexError)):
+        Unpickler(b"").load()
