@@ -92,12 +92,20 @@ def _await_ready(port: int) -> None:
 
 
 def _load(port: int, path: str, body: bytes, connections: int, seconds: float) -> dict[str, float]:
-    """Run the load in a process of its own."""
+    """Run the load in a process of its own, and note what the server spent on it."""
     argv = [sys.executable, "-m", "benchmarks.serving.load", "--port", str(port), "--path", path]
     argv += ["--connections", str(connections), "--seconds", str(seconds)]
+    before_ns = _spent_ns(port)
     done = subprocess.run(argv, input=body, capture_output=True, check=True)  # noqa: S603 - ourselves
     loaded: dict[str, float] = json.loads(done.stdout)
+    loaded["cpu_us"] = (_spent_ns(port) - before_ns) / 1e3 / loaded["answered"]
     return loaded
+
+
+def _spent_ns(port: int) -> int:
+    """Ask the server for the processor time that it has used."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/spent", timeout=_START_S) as answer:
+        return int(answer.read())
 
 
 def _machine() -> dict[str, str | int | None]:

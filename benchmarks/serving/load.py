@@ -74,6 +74,7 @@ async def _run(port: int, request: bytes, connections: int, seconds: float) -> d
         _, user = await loop.create_connection(lambda: _Connection(request, latencies), "127.0.0.1", port)
         users.append(user)
     await asyncio.sleep(min(0.5, seconds / 4))
+    warming = len(latencies)
     latencies.clear()
     begun = time.perf_counter()
     await asyncio.sleep(seconds)
@@ -83,6 +84,7 @@ async def _run(port: int, request: bytes, connections: int, seconds: float) -> d
         user.close()
     return {
         "requests": len(ordered),
+        "answered": warming + len(ordered),
         "per_second": len(ordered) / elapsed,
         "p50_ms": ordered[len(ordered) // 2] * 1e3,
         "p99_ms": ordered[int(len(ordered) * 0.99)] * 1e3,

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from kilter.contracts.log import LogPart, RowQuery
 from kilter.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PATIENCE_S = 60.0
 END_OF_TIME_NS = 2**62
@@ -80,7 +81,7 @@ class Project:
             found: dict[str, Any] = json.loads(answer.read())
             return found
 
-    def wait_for(self, claim: Any) -> None:
+    def wait_for(self, claim: Callable[[], object]) -> None:
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             try:
@@ -113,6 +114,9 @@ class Client:
     acknowledged: list[str] = field(default_factory=list)
     failed: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
+
+    def has(self, wanted: int) -> bool:
+        return len(self.acknowledged) > wanted
 
     def run(self) -> None:
         while not self.stop.is_set():
@@ -187,9 +191,9 @@ def test_whatever_is_killed_every_acknowledged_prediction_is_on_record(project: 
     thread.start()
     try:
         for module in ("kilter.faces.serving", "kilter.faces.api", "kilter.faces.serving"):
-            seen = len(client.acknowledged)
+            wanted = len(client.acknowledged) + 100
             os.kill(project.child(module), signal.SIGKILL)
-            project.wait_for(lambda seen=seen: len(client.acknowledged) > seen + 100)  # type: ignore[misc]
+            project.wait_for(partial(client.has, wanted))
         assert project.process is not None
         os.kill(project.process.pid, signal.SIGKILL)
         project.process.wait(PATIENCE_S)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def installed(tmp_path: Path) -> Iterator[Path]:
     """A folder on the path, in which a third-party package can be installed."""
     sys.path.insert(0, str(tmp_path))
-    plugins._origins.cache_clear()
+    plugins._origins.cache_clear()  # noqa: SLF001 - the listing is kept, and this test changes the folder
     yield tmp_path
     sys.path.remove(str(tmp_path))
-    plugins._origins.cache_clear()
+    plugins._origins.cache_clear()  # noqa: SLF001 - the listing is kept, and this test changes the folder
 
 
 def install(folder: Path, name: str, body: str, module: str = "kilter_more") -> None:

@@ -287,16 +287,21 @@ def in_words(summary: Summary) -> list[str]:
     lines += [
         f"before     right in {_of_100(before)}, calibration error {before.ece:.3f} (28 days before the alarm)",
         f"after      right in {_of_100(after)}, calibration error {after.ece:.3f} (repaired versions)",
-        f"unrepaired right in {_of_100(unrepaired)}, calibration error {unrepaired.ece:.3f} (first version, same hours)",
+        (
+            f"unrepaired right in {_of_100(unrepaired)}, calibration error {unrepaired.ece:.3f} "
+            "(first version, same hours)"
+        ),
         (
             f"repairs    recalibrated: {_yes(summary.recalibrated)}, retrained: {_yes(summary.retrained)}, "
-            f"{summary.promotions} promotions, {summary.requests_failed_during_swap} requests failed during {summary.swaps} swaps"
+            f"{summary.promotions} promotions; {summary.requests_failed_during_swap} requests failed "
+            f"during {summary.swaps} changes of the route table"
         ),
     ]
     if summary.rolled_back and summary.rollback_seconds is not None:
         lines.append(
             f"rollback   the faulty version passed its own gates: {_yes(summary.faulty_passed_gates)}; rolled back "
-            f"{summary.rollback_seconds:.1f} s after its first answer ({summary.rollback_replayed_days:g} replayed days), "
+            f"{summary.rollback_seconds:.1f} s after its first answer "
+            f"({summary.rollback_replayed_days:g} replayed days), "
             f"refused when tried again: {_yes(summary.refused_again)}"
         )
     lines.append(f"evidence   {summary.audit_rows} audit rows, chain verified: {_yes(summary.audit_verified)}")
