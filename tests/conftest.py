@@ -22,3 +22,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("soft limits")
         for line in soft:
             terminalreporter.line(line)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name functions and classes by their names: an address would differ between the processes of one run."""
+    return getattr(val, "__name__", None) if callable(val) else None

@@ -38,6 +38,7 @@ SKIPPED = ("make ", "git clone ", "pip install ", "python -m venv ", "kilter dem
 
 _FENCE = re.compile(r"(?P<marks>(?:<!--[^\n]*-->\n)*)^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"<!-- (?P<verb>write|append): (?P<name>[\w./-]+) -->")
+_BEFORE = re.compile(r"^<!-- before: (?P<name>\w+) -->$", re.MULTILINE)
 _SETUP = re.compile(r"^<!-- setup: (?P<name>\w+) -->$", re.MULTILINE)
 
 
@@ -68,13 +69,14 @@ class Shell:
     folder: Path
     port: int
     data_port: int
+    warm: Path
     up: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
     def environment(self) -> dict[str, str]:
         """Variables that set the ports and a quick loop, and find this very kilter first."""
         return os.environ | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "PATH": os.pathsep.join([str(self.warm), str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "KILTER_SERVER__PORT": str(self.port),
             "KILTER_SERVING__PORT": str(self.data_port),
             "KILTER_SERVING__WORKERS": "1",
@@ -108,7 +110,7 @@ class Shell:
     def python(self, code: str) -> str:
         """Run a block of Python."""
         done = subprocess.run(
-            [sys.executable, "-c", code],
+            [self.warm / "kilter", "-c", code],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -202,39 +204,70 @@ SETUPS = {
     "files": write_files,
     "project": write_project,
     "served": write_project,
-    "rollout": write_project,
 }
-SHARED = ("served", "rollout")  # setups that run servers: the pages of each share one project, in order of name
+SHARED = "served"  # the setup that runs servers: its pages share one project, in order of name
 
 
 DAY = """
-import kilter, pyarrow.csv as pc
+import kilter, pyarrow.csv as pc, time
+from datetime import UTC, datetime
+from kilter.contracts.deployment import Deployment
 rows = pc.read_csv("holdout.csv")
 truth = rows["outcome"].to_pylist()
 with kilter.open() as project:
     found = project.predict("cells", rows.drop_columns(["outcome"]).to_pylist())
     labels = [{"prediction_id": one["id"], "label": label} for one, label in zip(found, truth)]
     assert project.feedback("cells", labels) == len(labels)
+    sent, until = datetime.now(UTC), time.monotonic() + 60
+    while time.monotonic() < until:
+        seen = project.app.metadata.read(lambda tx: tx.get(Deployment, "cells")).monitored_until
+        if seen is not None and seen > sent:
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("the control loop has not looked")
 """
 SECOND_VERSION = """
-import kilter
+import kilter, time
 with kilter.open() as project:
     files = {"data": "reference.csv", "holdout": "holdout.csv"}
     better = project.add("cells", "better.joblib", target="outcome", trust=True, **files)
     assert better.deploy().outcome == "rollout_started"
+    until = time.monotonic() + 60
+    while project.app.deployer.status("cells").rollout.state != "canary":
+        assert time.monotonic() < until
+        time.sleep(0.05)
 """
+BEFORE = {"second_version": SECOND_VERSION}
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a quick ``kilter``: see ``warm.py``."""
+    folder = tmp_path_factory.mktemp("warm")
+    process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("warm.py")), str(folder)])
+    try:
+        until = time.monotonic() + PATIENCE_S
+        while not (folder / "kilter").exists():
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        yield folder
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
 
 
 @pytest.fixture
-def shell(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shell]:
+def shell(tmp_path: Path, warm: Path, request: pytest.FixtureRequest) -> Iterator[Shell]:
     """A project for one journey: ``request.param`` names its setup."""
-    made = Shell(tmp_path, free_port(), free_port())
+    made = Shell(tmp_path, free_port(), free_port(), warm)
     name = str(request.param)
     SETUPS[name](tmp_path)
     try:
-        if name in SHARED:
+        if name == SHARED:
             made.start()
-            made.python(DAY if name == "served" else SECOND_VERSION)
+            made.python(DAY)
         yield made
     finally:
         made.stop()
@@ -275,8 +308,8 @@ def setup_of(page: Path) -> str:
 def journeys() -> list[tuple[str, tuple[Path, ...]]]:
     """Return pages that are run, with their setup; those of a served project share one."""
     running = [page for page in pages() if any(one.kind in {"console", "python"} for one in blocks(page))]
-    alone = [(setup_of(page), (page,)) for page in running if setup_of(page) not in SHARED]
-    return [*alone, *((name, tuple(page for page in running if setup_of(page) == name)) for name in SHARED)]
+    alone = [(setup_of(page), (page,)) for page in running if setup_of(page) != SHARED]
+    return [*alone, (SHARED, tuple(page for page in running if setup_of(page) == SHARED))]
 
 
 def commands(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -331,6 +364,8 @@ def run(block: Block, shell: Shell, where: str) -> None:
 def test_every_block_works_as_written(shell: Shell, group: tuple[Path, ...]) -> None:
     for page in group:
         home = shell.folder
+        for name in _BEFORE.findall(page.read_text(encoding="utf-8")):
+            shell.python(BEFORE[name])
         for block in blocks(page):
             run(block, shell, f"{page.relative_to(ROOT)}:{block.line}")
         shell.folder = home

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kilter.contracts.arrays import Array
+from kilter.contracts.swift import Swift
 
 __all__ = ["Batch", "Scores"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(metaclass=Swift):
     """Validated rows in the order of a signature.
 
     ``numeric`` is float64 of shape (rows, len(signature.numeric_names)), C order, NaN = missing,
@@ -24,7 +25,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
+class Scores(metaclass=Swift):
     """What a model answered, before any calibration map.
 
     ``values`` is float64: probabilities of shape (rows, classes) in the order of

@@ -96,8 +96,8 @@ class Journal(Protocol):
 class JournalUpkeep(Protocol):
     """What the serving process does for its journal from time to time.
 
-    Guarantees: same thread as the writes; each call may be repeated. ``failing`` says whether the
-    last write was refused.
+    Guarantees: same thread as the writes, but for ``sync``, which may run beside them; each call may
+    be repeated. ``failing`` says whether the last write was refused.
     """
 
     failing: bool

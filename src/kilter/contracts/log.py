@@ -130,7 +130,7 @@ class RecordLog(Protocol):
 
     Guarantees: when ``append`` returns, the record survives ``kill -9`` of this process (level
     ``process``); when ``sync`` returns, all records appended before survive loss of power.
-    One writer per slot; not thread-safe.
+    One writer per slot; not thread-safe, but for ``sync``, which may run beside the others.
     """
 
     def append(self, records: Sequence[LogRecord]) -> None:

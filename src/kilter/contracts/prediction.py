@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag, StrEnum
 from typing import TypeAlias
 
+from kilter.contracts.swift import Swift
+
 __all__ = [
     "Arm",
     "EventRecord",
@@ -54,7 +56,7 @@ class Flag(IntFlag):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PredictionRecord:
+class PredictionRecord(metaclass=Swift):
     """One request and its answer (kinds prediction, shadow, failure).
 
     ``numeric`` holds float64 row-major of shape (rows, numeric columns), ``text`` the text cells

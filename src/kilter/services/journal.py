@@ -31,7 +31,7 @@ class Journal:
     Guarantees: records are stamped at the moment they are written, so that whatever comes after a
     ``seal`` is later than it. Columns named in ``route.redact`` never reach the log. A record that
     cannot be written is an error (``on_full = "fail"``) or counted (``"count"``), never lost in
-    silence. Not thread-safe: one event loop owns it.
+    silence. Not thread-safe: one event loop owns it; only ``sync`` may run beside it.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ class World:
             auditor=notes,
             ids=ids,
         )
-        admission = GatedAdmission(
+        self.admission = GatedAdmission(
             metadata=self.store,
             routes=self.routes,
             versions=self.book,
@@ -95,7 +95,7 @@ class World:
             metadata=self.store,
             routes=self.routes,
             versions=self.book,
-            admission=admission,
+            admission=self.admission,
             driver=self.conductor,
             auditor=notes,
             clock=self.watch,
@@ -457,3 +457,55 @@ def test_a_command_beside_a_turning_loop_on_one_store_never_conflicts(tmp_path: 
     assert sorted(hold.number for hold in held) == [2, 3, 4, 5]
     fence.close()
     mine.store.close()
+
+
+class Ending:
+    """A driver in whose hands the rollout ends, by somebody else, just before it is moved."""
+
+    def __init__(self, inner: Conductor, event: str) -> None:
+        self.inner = inner
+        self.event = event
+
+    def tick(self, deployment: str, now: datetime) -> Rollout | None:
+        return self.inner.tick(deployment, now)
+
+    def settle(self, deployment: str, now: datetime) -> Rollout | None:
+        return self.inner.settle(deployment, now)
+
+    def adopt(self, now: datetime) -> tuple[str, ...]:
+        return self.inner.adopt(now)
+
+    def move(self, deployment: str, event: str, *, by: str, reason: str, now: datetime) -> Rollout:
+        if self.event:
+            self.inner.move(deployment, self.event, by="another", reason="first", now=now)
+            self.inner.settle(deployment, now)
+        else:
+            message = "it does not apply"
+            raise Conflict(message)
+        return self.inner.move(deployment, event, by=by, reason=reason, now=now)
+
+
+def rolled_back_while(served: World, event: str) -> Deployment:
+    served.deployer.apply(spec(), by="me")
+    deployer = Deployer(
+        metadata=served.store,
+        routes=served.routes,
+        versions=served.book,
+        admission=served.admission,
+        driver=Ending(served.conductor, event),
+        auditor=Notes(),
+        clock=served.watch,
+        ids=Ids(10**4),
+    )
+    return deployer.rollback("d", by="me", reason="wrong answers")
+
+
+def test_a_candidate_promoted_just_before_a_rollback_is_taken_back_as_champion(served: World) -> None:
+    after = rolled_back_while(served, "promote")
+    assert (after.champion, served.champion()) == (1, 1)
+    assert [hold.number for hold in served.deployer.status("d").holds] == [2]
+
+
+def test_a_refusal_that_is_not_a_race_is_passed_on(served: World) -> None:
+    with pytest.raises(Conflict, match="does not apply"):
+        rolled_back_while(served, "")

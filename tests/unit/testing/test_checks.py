@@ -41,7 +41,9 @@ def restless(_inputs: CheckInputs) -> tuple[Reading, ...]:
 
 
 @pytest.mark.parametrize(
-    ("clause", "run"), list(zip(checks.CHECKS, (bare, empty, first_row, restless), strict=True)), ids=str
+    ("clause", "run"),
+    list(zip(checks.CHECKS, (bare, empty, first_row, restless), strict=True)),
+    ids=lambda one: one.__name__,
 )
 def test_a_broken_check_is_caught(
     clause: checks.CheckClause, run: Callable[[CheckInputs], tuple[Reading, ...]]
@@ -65,7 +67,9 @@ def capricious(readings: Sequence[Reading], _rule: GateRule) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("clause", "judge"), list(zip(gates.GATES, (strict, lenient, capricious), strict=True)), ids=str
+    ("clause", "judge"),
+    list(zip(gates.GATES, (strict, lenient, capricious), strict=True)),
+    ids=lambda one: one.__name__,
 )
 def test_a_broken_judge_is_caught(clause: gates.GateClause, judge: Callable[..., Verdict]) -> None:
     readings = [Reading(metric="m", estimate=0.5, low=0.4, high=0.6, n=500)]

@@ -109,6 +109,7 @@ class Acceptor:
         )
         self.app = ServingApp(endpoints, body_max_bytes=parts.body_max_bytes, on_answered=self._start_shadows)
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
+        self._syncer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sync")
         self._shadowing: asyncio.Task[None] | None = None
         self._started_ns = time.time_ns()
         self._sealed_epoch = 0
@@ -148,6 +149,7 @@ class Acceptor:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._loader.shutdown(wait=False, cancel_futures=True)
+            self._syncer.shutdown(wait=False, cancel_futures=True)
             self._parts.upkeep.close()
             self._parts.board.withdraw(self._slot)
 
@@ -221,14 +223,14 @@ class Acceptor:
             self._report()
 
     async def _keep_log(self) -> None:
-        """Flush and sync the log in their rhythms."""
-        synced = 0.0
+        """Flush and sync the log in their rhythms; the device is waited for in a side thread."""
+        loop, synced = asyncio.get_running_loop(), 0.0
         while True:
             try:
                 self._parts.upkeep.flush()
                 if time.monotonic() - synced >= _SYNC_S:
                     synced = time.monotonic()
-                    self._parts.upkeep.sync()
+                    await loop.run_in_executor(self._syncer, self._parts.upkeep.sync)
             except KilterError as error:
                 _log.error("the log refuses: %s", error.message, extra={"slot": self._slot})
                 await asyncio.sleep(_SYNC_S)

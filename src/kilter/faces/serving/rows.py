@@ -7,8 +7,8 @@ decides and words the error.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from struct import Struct
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -44,8 +44,7 @@ class _Body(msgspec.Struct, Generic[_Row], forbid_unknown_fields=True, gc=False)
     timeout_ms: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RowRequest:
+class RowRequest(NamedTuple):
     """A decoded request."""
 
     batch: Batch
@@ -63,6 +62,7 @@ class RowCodec:
         self._signature = signature
         self._max_rows = max_rows
         self._width = len(signature.numeric_names)
+        self._pack = Struct(f"={self._width}d").pack
         names = (*signature.numeric_names, *signature.text_names)
         self._text_width = len(names) - self._width
         columns = {column.name: column for column in signature.columns}
@@ -110,12 +110,13 @@ class RowCodec:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return self._decode_strictly(body, error)
         self._check_count(len(rows))
-        cells = [_astuple(row) for row in rows]
-        if self._is_plain and len(cells) == 1:  # one row of floats: cheaper without numpy
-            is_doubtful = min(cells[0]) <= -EXACT or max(cells[0]) >= EXACT
-            batch = self._batch(cells)
+        if self._is_plain and len(rows) == 1:  # one row of floats: cheaper without numpy
+            row = _astuple(rows[0])
+            is_doubtful = min(row) <= -EXACT or max(row) >= EXACT
+            numeric = np.ndarray((1, self._width), np.float64, self._pack(*row))
+            batch = Batch(rows=1, numeric=numeric, text=self._text_free)
         else:
-            batch = self._batch(cells)
+            batch = self._batch([_astuple(row) for row in rows])
             is_doubtful = self._is_doubtful(np.asarray(batch.numeric))
         return self._decode_strictly(body, None) if is_doubtful else RowRequest(batch, key, timeout)
 
@@ -161,7 +162,7 @@ class RowCodec:
         """Put cells (numbers first) into arrays; None among numbers becomes NaN."""
         count, width = len(cells), self._width
         if not self._text_width:
-            text = self._text_free if count == 1 else np.empty((count, 0), dtype=np.object_)
+            text = np.empty((count, 0), dtype=np.object_)
             return Batch(rows=count, numeric=np.array(cells, dtype=np.float64), text=text)
         text = np.empty((count, self._text_width), dtype=np.object_)
         text[:] = [row[width:] for row in cells]
@@ -223,7 +224,7 @@ def encode_prediction(prediction: Prediction) -> bytes:
         rows = [{"id": f"{request}:{index}", "value": value} for index, value in enumerate(values)]
     else:
         classes, decided = signature.classes, prediction.labels
-        positive = signature.positive_index if signature.task is Task.BINARY else None
+        positive = variant.positive if signature.task is Task.BINARY else None
         rows = [
             {
                 "id": f"{request}:{index}",

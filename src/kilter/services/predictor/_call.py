@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,7 @@ from kilter.services.predictor._variant import Variant
 __all__ = ["Call", "Prediction", "key_of", "late", "pinned_to"]
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """An answer that is on record.
 
     ``values`` is float64 after calibration: (rows, classes), or (rows,) for regression. ``labels``

@@ -40,7 +40,7 @@ class Variant:
     """A version in memory, with everything an answer needs computed once.
 
     ``low`` and ``high`` are float64 (numeric columns,); ``levels`` holds the known values of each
-    text column, empty where they are not listed.
+    text column, empty where they are not listed. ``positive`` is ``signature.positive_index``.
     """
 
     number: int
@@ -52,6 +52,7 @@ class Variant:
     low: FloatArray
     high: FloatArray
     levels: tuple[frozenset[str], ...]
+    positive: int
 
     @property
     def schema(self) -> SchemaRecord:
@@ -74,13 +75,14 @@ class Variant:
             If the model raises, or answers what no model may answer.
         """
         raw = np.asarray(self.model.run(batch).values, dtype=np.float64)
-        if self.signature.task is Task.REGRESSION:
+        signature = self.signature
+        if signature.task is Task.REGRESSION:
             raw = raw.reshape(-1)
-        expected = (batch.rows, *((len(self.signature.classes),) if self.signature.classes else ()))
+        expected = (batch.rows, len(signature.classes)) if signature.classes else (batch.rows,)
         if raw.shape != expected:
             message = f"answers of shape {raw.shape}, expected {expected}"
             raise self._illegal(message)
-        if self.signature.task is Task.REGRESSION:
+        if signature.task is Task.REGRESSION:
             if not np.isfinite(raw).all():
                 message = "a value that is not finite"
                 raise self._illegal(message)
@@ -101,7 +103,7 @@ class Variant:
         calibration = self.manifest.calibration
         if calibration is None or self.signature.task is not Task.BINARY:
             return None
-        outputs = np.asarray(apply_scores(calibration, raw, self.signature.positive_index), dtype=np.float64)
+        outputs = np.asarray(apply_scores(calibration, raw, self.positive), dtype=np.float64)
         if not np.isfinite(outputs).all():
             message = "a calibrated value that is not finite"
             raise self._illegal(message)
@@ -113,8 +115,8 @@ class Variant:
         if signature.task is Task.REGRESSION:
             return []
         if signature.task is Task.BINARY and len(values) == 1:
-            positive = signature.positive_index
-            return [positive if values[0, positive] >= self.manifest.threshold else 1 - positive]
+            positive = self.positive
+            return [positive if values.item(positive) >= self.manifest.threshold else 1 - positive]
         return [int(position) for position in decided(signature, values, self.manifest.threshold).tolist()]
 
     def flags(self, batch: Batch) -> int:
@@ -125,9 +127,8 @@ class Variant:
             is_missing = np.isnan(numeric)
             flags |= _MISSING_FILLED if is_missing.any() else 0
             flags |= 0 if (is_usual | is_missing).all() else _OUT_OF_RANGE
-        text = np.asarray(batch.text)
         for position, levels in enumerate(self.levels):
-            cells = set(text[:, position].tolist())
+            cells = set(np.asarray(batch.text)[:, position].tolist())
             if None in cells:
                 flags |= _MISSING_FILLED
                 cells.discard(None)
@@ -200,6 +201,7 @@ def load(
         low=np.array([-np.inf if column.low is None else column.low for column in numeric]),
         high=np.array([np.inf if column.high is None else column.high for column in numeric]),
         levels=tuple(frozenset(column.levels) for column in signature.columns if column.type is ColumnType.TEXT),
+        positive=signature.positive_index,
     )
     try:
         if manifest.golden_file:

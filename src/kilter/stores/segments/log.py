@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import threading
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol
@@ -88,8 +89,9 @@ class SegmentLog:
 
     Guarantees: those of ``RecordLog``. Every segment explains itself: the schema of a version stands
     before its first record. The file opens at the first append, so an idle writer holds none. A
-    segment is rolled when it reaches ``roll_bytes``. Not thread-safe; a failed sync or cut gives the
-    file up (it stays recoverable) and the next append begins another.
+    segment is rolled when it reaches ``roll_bytes``. Not thread-safe, but for ``sync``, which may run
+    beside the others. A failed sync or cut gives the file up (it stays recoverable) and the next
+    append begins another.
 
     Parameters
     ----------
@@ -128,6 +130,8 @@ class SegmentLog:
         self._last_id = 0
         self._stem = self._folder
         self._fd = -1
+        self._closing = threading.Lock()
+        self._doubtful = -1  # descriptor of the file whose sync failed
         self._size = self._records = self._min_ts_ns = self._max_ts_ns = 0
         self._told: set[str] = set()  # digests whose schema stands in the open segment
 
@@ -156,7 +160,7 @@ class SegmentLog:
         TooLarge
             If one record has more than 64 MiB.
         """
-        if self._fd < 0 or self._size >= self._roll_bytes:
+        if self._fd == self._doubtful or self._size >= self._roll_bytes:
             self._roll()
         told: set[str] = set()
         data = self._frames(records[0], told) if len(records) == 1 else self._frames_of(records, told)
@@ -173,13 +177,20 @@ class SegmentLog:
         JournalUnavailable
             If the device refuses. The file is given up: what it holds on the device is unknown.
         """
-        if self._fd < 0:
-            return
+        with self._closing:
+            open_fd, stem = self._fd, self._stem
+            if open_fd == self._doubtful:
+                return
+            fd = os.dup(open_fd)  # the writing thread may close its own meanwhile
         try:
-            self._disk.sync(self._fd)
+            self._disk.sync(fd)
         except OSError as cause:
-            self._forget()
+            with self._closing:
+                if self._stem == stem and self._fd == open_fd:
+                    self._doubtful = open_fd
             self._fail("cannot force the prediction log to the device", cause)
+        finally:
+            os.close(fd)
 
     def seal(self) -> SegmentInfo | None:
         """Close the open segment so that it can be compacted; None if it is empty.
@@ -194,7 +205,8 @@ class SegmentLog:
         JournalUnavailable
             If the seal cannot be written; the segment stays recoverable.
         """
-        if self._fd < 0:
+        if self._fd == self._doubtful:
+            self._forget()
             return None
         if self._records == 0:
             self._stem.with_suffix(".open").unlink(missing_ok=True)
@@ -333,10 +345,11 @@ class SegmentLog:
 
     def _forget(self) -> None:
         """Let go of the file, whatever its state."""
-        if self._fd >= 0:
-            with contextlib.suppress(OSError):
-                os.close(self._fd)
-        self._fd = -1
+        with self._closing:
+            if self._fd >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(self._fd)
+            self._fd = self._doubtful = -1
         self._size = self._records = self._min_ts_ns = self._max_ts_ns = 0
         self._told = set()
 
