@@ -121,7 +121,7 @@ class Variant:
 
     def flags(self, batch: Batch) -> int:
         """Return facts about the inputs that monitoring wants to know; none of them is an error."""
-        numeric, flags = np.asarray(batch.numeric), 0
+        flags, numeric = 0, np.asarray(batch.numeric)
         is_usual = (numeric >= self.low) & (numeric <= self.high)  # false for NaN
         if 0 in is_usual.tobytes():
             is_missing = np.isnan(numeric)

@@ -131,7 +131,8 @@ class Predictor(LoadedRoutes):
         started = started_ns or time.perf_counter_ns()
         snapshot = self._snapshot
         route = snapshot.routes.get(deployment) or self.route(deployment)
-        asked = self.variant(deployment, version)
+        number = route.champion.version if version is None else version
+        asked = snapshot.variants.get((deployment, number)) or self.variant(deployment, version)
         prediction_id, flags = self._ids.new(""), 0
         entity = routing_key if routing_key is not None else key_of(route, asked, batch)
         key = entity

@@ -177,20 +177,21 @@ class SegmentLog:
         JournalUnavailable
             If the device refuses. The file is given up: what it holds on the device is unknown.
         """
-        with self._closing:
-            open_fd, stem = self._fd, self._stem
-            if open_fd == self._doubtful:
-                return
-            fd = os.dup(open_fd)  # the writing thread may close its own meanwhile
+        stem, copy = self._stem, -1
         try:
-            self._disk.sync(fd)
+            with self._closing:
+                if self._fd == self._doubtful:
+                    return
+                stem, copy = self._stem, os.dup(self._fd)  # the writing thread may close its own meanwhile
+            self._disk.sync(copy)
         except OSError as cause:
             with self._closing:
-                if self._stem == stem and self._fd == open_fd:
-                    self._doubtful = open_fd
+                if self._stem == stem:
+                    self._doubtful = self._fd
             self._fail("cannot force the prediction log to the device", cause)
         finally:
-            os.close(fd)
+            if copy >= 0:
+                os.close(copy)
 
     def seal(self) -> SegmentInfo | None:
         """Close the open segment so that it can be compacted; None if it is empty.
