@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parent
 REFERENCE = DOCS / "reference"
 
-# Read and checked, and nothing acts on them yet. A key leaves this list with the change that makes it work.
-WITHOUT_EFFECT = frozenset({"deployment.isolation", "log.keep", "monitor.slices", "alerts.to"})
-
 FAMILIES = {
     "performance": "How right the answers are",
     "calibration": "Whether stated chances come true",
@@ -123,8 +120,6 @@ def toml() -> str:
 def _line(table: str, key: Key, default: object) -> str:
     """Write one key with its default and what it is."""
     about = f"{key.about}; required" if key.is_required else key.about
-    if f"{table}.{key.name}" in WITHOUT_EFFECT:
-        about += "; read, but without effect yet"
     if default is MISSING:
         default = {"name": "churn", "source": "model.onnx", "metric": "roc_auc_score"}[key.name]
     if default is None and table == "gates":

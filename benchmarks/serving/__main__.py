@@ -3,7 +3,9 @@
 One serving process, started as ``kilter up`` starts it, answers rounds of requests that alternate
 between ``/predict`` (decode, route, run the model, write the record, encode) and ``/noop`` (the same
 server and settings, a constant answer). Medians of the rounds; ratios matter, absolute numbers
-belong to the machine.
+belong to the machine, and the load shares its cores. ``cpu us`` is the processor time that the
+server spent on a request, kernel included. People judge the figures: the exit code is 1 only if a
+request failed.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import signal
 import statistics
 import subprocess
@@ -31,14 +34,14 @@ from kilter.settings.tree import ProjectSettings, Settings
 
 _PACKAGES = ("numpy", "onnxruntime", "uvicorn", "uvloop", "httptools", "msgspec", "orjson")
 _START_S = 30.0
+_FIGURES = ("per_second", "p50_ms", "p99_ms", "cpu_us")
 
 
 def main() -> int:
-    """Measure and print; exit code 1 if the stated floor is missed."""
+    """Measure and print; exit code 1 if a request failed."""
     parser = argparse.ArgumentParser(prog="benchmarks.serving")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--floor", type=float, default=5_000.0, help="least predictions a second at 64 connections")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
@@ -49,12 +52,12 @@ def main() -> int:
         body = json.dumps({"rows": [published.row]}).encode()
         rounds = _measure(settings, body, given.rounds, given.seconds)
     medians = {
-        name: {key: statistics.median(entry[key] for entry in entries) for key in ("per_second", "p50_ms", "p99_ms")}
+        name: {key: statistics.median(entry[key] for entry in entries) for key in _FIGURES}
         for name, entries in rounds.items()
     }
     _show(medians, rounds)
     failures = sum(entry["failures"] for entries in rounds.values() for entry in entries)
-    return 0 if medians["predict_64"]["per_second"] >= given.floor and not failures else 1
+    return 1 if failures else 0
 
 
 def _measure(settings: Path, body: bytes, rounds: int, seconds: float) -> dict[str, list[dict[str, float]]]:
@@ -125,14 +128,22 @@ def _show(medians: dict[str, dict[str, float]], rounds: dict[str, list[dict[str,
     """Print the table and the JSON."""
     machine = _machine()
     ratio = medians["predict_64"]["per_second"] / medians["noop_64"]["per_second"]
-    lines = ["| connections | path | requests/s | p50 ms | p99 ms |", "|---|---|---|---|---|"]
+    command = shlex.join(["python", "-m", "benchmarks.serving", *sys.argv[1:]])
+    lines = [
+        f"`{command}`\n",
+        "| connections | path | requests/s | p50 ms | p99 ms | cpu us |",
+        "|---|---|---|---|---|---|",
+    ]
     for key, row in medians.items():
         name, _, connections = key.partition("_")
-        figures = f"{row['per_second']:,.0f} | {row['p50_ms']:.2f} | {row['p99_ms']:.2f}"
+        figures = f"{row['per_second']:,.0f} | {row['p50_ms']:.2f} | {row['p99_ms']:.2f} | {row['cpu_us']:.0f}"
         lines.append(f"| {connections} | {name} | {figures} |")
     place = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
-    lines.append(f"\npredict / noop at 64 connections: {ratio:.2f} ({place}; the load shares the cores)")
-    document = {"medians": medians, "ratio_64": ratio, "rounds": rounds, "machine": machine}
+    libraries = ", ".join(f"{name} {machine[name]}" for name in _PACKAGES)
+    lines.append(
+        f"\npredict / noop at 64 connections: {ratio:.2f}\n\n{place}; {libraries}; load {os.getloadavg()[0]:.1f}"
+    )
+    document = {"command": command, "medians": medians, "ratio_64": ratio, "rounds": rounds, "machine": machine}
     sys.stdout.write("\n".join(lines) + "\n" + json.dumps(document) + "\n")
 
 

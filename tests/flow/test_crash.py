@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,7 @@ class Client:
         while not self.stop.is_set():
             try:
                 self.acknowledged.append(str(self.project.predict()["prediction_id"]))
-            except OSError:
+            except (OSError, HTTPException, ValueError):  # killed before, during or after the headers
                 self.failed += 1
 
 

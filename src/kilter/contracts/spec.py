@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from kilter.contracts.verdict import GateRule
 
 __all__ = [
-    "AlertSpec",
     "DataSpec",
     "DeploymentSpec",
     "LogSpec",
@@ -54,7 +53,6 @@ class ServeSpec:
 
     deadline_ms: int = 1000
     max_batch_rows: int = 1024
-    isolation: str = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +61,6 @@ class LogSpec:
 
     durable: str = "process"
     on_full: str = "fail"
-    keep_s: float = 400 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +98,6 @@ class MonitorSpec:
     loss_tolerance_absolute: float = 0.02
     loss_tolerance_relative: float = 0.10
     calibration_tolerance: float = 0.02
-    slices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,13 +116,6 @@ class RetrainSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlertSpec:
-    """``[alerts]``: where alerts are sent besides the log and the dashboard."""
-
-    to: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSpec:
     """Everything wanted of one deployment."""
 
@@ -138,4 +127,3 @@ class DeploymentSpec:
     rollout: RolloutSpec = field(default_factory=RolloutSpec)
     monitor: MonitorSpec = field(default_factory=MonitorSpec)
     retrain: RetrainSpec = field(default_factory=RetrainSpec)
-    alerts: AlertSpec = field(default_factory=AlertSpec)

@@ -88,7 +88,6 @@ DEPLOYMENT_TABLES: Mapping[str, tuple[Key, ...]] = {
     "deployment": (
         Key(name="deadline_ms", read=read.integer(1, 60_000), about="time in which a request must be answered"),
         Key(name="max_batch_rows", read=read.integer(1, 65_536), about="most rows of one request"),
-        Key(name="isolation", read=read.choice("auto", "process"), about="where the model runs"),
     ),
     "log": (
         Key(
@@ -97,7 +96,6 @@ DEPLOYMENT_TABLES: Mapping[str, tuple[Key, ...]] = {
             about="when a prediction counts as written: process survives kill -9, disk survives loss of power",
         ),
         Key(name="on_full", read=read.choice("fail", "count"), about="full disk: refuse (503), or answer and count"),
-        Key(name="keep", read=read.duration, field="keep_s", about="how long predictions are kept"),
     ),
     "rollout": (
         Key(name="strategy", read=read.choice("canary", "shadow"), about="how a new version takes over"),
@@ -126,7 +124,6 @@ DEPLOYMENT_TABLES: Mapping[str, tuple[Key, ...]] = {
         Key(name="loss_tolerance_absolute", read=read.number(0, 1), about="loss of accuracy that is no harm"),
         Key(name="loss_tolerance_relative", read=read.number(0, 1), about="relative rise of risk that is no harm"),
         Key(name="calibration_tolerance", read=read.number(0, 1), about="gap between stated and observed share"),
-        Key(name="slices", read=read.texts, about="columns whose slices are watched"),
     ),
     "retrain": (
         Key(name="triggers", read=read.texts, about="families of alerts that start a repair"),
@@ -139,7 +136,6 @@ DEPLOYMENT_TABLES: Mapping[str, tuple[Key, ...]] = {
         Key(name="deadline", read=read.duration, field="deadline_s", about="longest time of one training"),
         Key(name="promote", read=read.choice("review", "auto"), about="who lets a retrained version roll out"),
     ),
-    "alerts": (Key(name="to", read=read.texts, about="further places that alerts are sent to"),),
 }
 
 GATE_KEYS: tuple[Key, ...] = (

@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from kilter.contracts.spec import (
-    AlertSpec,
     DataSpec,
     DeploymentSpec,
     LogSpec,
@@ -43,7 +42,6 @@ RECORDS = {
     "rollout": RolloutSpec,
     "monitor": MonitorSpec,
     "retrain": RetrainSpec,
-    "alerts": AlertSpec,
 }
 
 
