@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+from datetime import datetime
 
     from kilter.demo.watch import Watch
 
@@ -23,9 +24,10 @@ class Narrator:
     def __init__(self, watch: Watch, model: str, say: Callable[[str], None]) -> None:
         self._watch, self._model, self._say = watch, model, say
         self._told: set[str] = set()
+        self._state = ""
 
-    def tell(self) -> None:
-        """Tell what is new.
+    def tell(self, now: datetime) -> None:
+        """Tell what is new, and how kilter sees the model if that has changed.
 
         Raises
         ------
@@ -46,6 +48,10 @@ class Narrator:
                 self._told.add(f"final {rollout['id']}")
         for at, _, text in sorted(lines):
             self._say(f"{at[:10]}  {text}")
+        status = self._watch.status()
+        if status["state"] != self._state:
+            self._state = str(status["state"])
+            self._say(f"{now:%Y-%m-%d}  status: {self._state}. {status['sentence']}")
 
     def _items(self, path: str) -> list[dict[str, object]]:
         """Return one page of a list."""

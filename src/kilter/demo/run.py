@@ -111,7 +111,7 @@ def _replay(project: Project, rides: Rides, clock: ReplayFile, say: Callable[[st
     replay = Replay(rides=rides, model=NAME, plane=plane, clock=clock, watch=watch, speed=speed)
 
     def at_look(now: datetime) -> None:
-        narrator.tell()
+        narrator.tell(now)
         operator.act(now)
 
     try:

@@ -112,7 +112,7 @@ class OnnxModel:
                 hint="check that the reference table has exactly the columns that the model takes, in its order",
             ) from error
         self._read = _reader(answer, output, signature)
-        self._row = _BoundRow.of(session, signature, output, answer)
+        self._row = _bound_row(session, signature, output, answer)
 
     def run(self, batch: Batch) -> Scores:
         """Score the rows.
@@ -143,35 +143,44 @@ class _BoundRow:
 
     __slots__ = ("_binding", "_input", "_output", "_session")
 
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         session: ort.InferenceSession,
-        signature: Signature,
-        output: str,
-        answer: Any,  # noqa: ANN401 - onnxruntime ships no types
-    ) -> _BoundRow | None:
-        """Bind a graph of one matrix of floats that answers one; None for others."""
-        inputs = session.get_inputs()
-        is_matrix = len(inputs) == 1 and inputs[0].type in _FLOATS and len(inputs[0].shape) == _MATRIX
-        if not is_matrix or signature.text_names or not isinstance(answer, np.ndarray):
-            return None
-        made = cls()
-        made._session = session
-        made._input = np.empty((1, len(signature.columns)), dtype=_NUMBERS[inputs[0].type])
-        made._output = np.empty_like(answer)
-        made._binding = session.io_binding()
-        given, gotten = (ort.OrtValue.ortvalue_from_numpy(array) for array in (made._input, made._output))
-        made._binding.bind_ortvalue_input(inputs[0].name, given)
-        made._binding.bind_ortvalue_output(output, gotten)
-        is_shared = (given.data_ptr(), gotten.data_ptr()) == (made._input.ctypes.data, made._output.ctypes.data)
-        return made if is_shared else None
+        given: NDArray[Any],
+        answer: NDArray[Any],
+        binding: Any,  # noqa: ANN401 - onnxruntime ships no types
+    ) -> None:
+        self._session = session
+        self._input = given
+        self._output = answer
+        self._binding = binding
 
-    def run(self, numeric: Any) -> NDArray[Any]:  # noqa: ANN401 - as above
+    def run(self, numeric: object) -> NDArray[Any]:
         """Return the answer to one row; the next run changes it."""
         self._input[:] = numeric
         self._session.run_with_iobinding(self._binding)
         return self._output
+
+
+def _bound_row(
+    session: ort.InferenceSession,
+    signature: Signature,
+    output: str,
+    answer: object,
+) -> _BoundRow | None:
+    """Bind one row of a graph that takes one matrix of floats and answers one; None for others."""
+    inputs = session.get_inputs()
+    is_matrix = len(inputs) == 1 and inputs[0].type in _FLOATS and len(inputs[0].shape) == _MATRIX
+    if not is_matrix or signature.text_names or not isinstance(answer, np.ndarray):
+        return None
+    rows = (np.empty((1, len(signature.columns)), dtype=_NUMBERS[inputs[0].type]), np.empty_like(answer))
+    tensors = [ort.OrtValue.ortvalue_from_numpy(row) for row in rows]
+    if any(tensor.data_ptr() != row.ctypes.data for tensor, row in zip(tensors, rows, strict=True)):
+        return None  # this release copies
+    binding = session.io_binding()
+    binding.bind_ortvalue_input(inputs[0].name, tensors[0])
+    binding.bind_ortvalue_output(output, tensors[1])
+    return _BoundRow(session, *rows, binding)
 
 
 def _output_name(session: ort.InferenceSession, signature: Signature) -> str:
