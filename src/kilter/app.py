@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from kilter.control.lease import Fence
 from kilter.engines.dataplane import DataPlane
 from kilter.engines.exec_python import PythonExecutor
@@ -52,6 +54,20 @@ __all__ = ["App", "build"]
 
 _LAYOUT = 1
 _CHECK_ROOMS = ("measures.performance", "measures.calibration", "measures.slices", "measures.quality")
+
+
+class _Address(msgspec.Struct, frozen=True):
+    """Where a plane listens."""
+
+    host: str
+    port: int
+
+
+class _Ports(msgspec.Struct, frozen=True):
+    """What a supervisor writes down of itself."""
+
+    serving: _Address
+    pid: int
 
 
 class App:
@@ -255,8 +271,22 @@ class App:
 
     @cached_property
     def dataplane(self) -> DataPlane:
-        """A client of the data plane of this project."""
-        return DataPlane(host=self.settings.serving.host, port=self.settings.serving.port)
+        """A client of the data plane of this project: where its supervisor listens, else where the settings say."""
+        host, port = self.serving
+        return DataPlane(host=host, port=port)
+
+    @property
+    def serving(self) -> tuple[str, int]:
+        """Host and port of the running data plane, whatever ``kilter up`` was told; else those of the settings."""
+        serving = self.settings.serving
+        path = self.home.path / "run" / "ports.json"
+        try:
+            ports = msgspec.json.decode(path.read_bytes(), type=_Ports)
+            if ports.pid == self.board.supervisor_pid():
+                return ports.serving.host, ports.serving.port
+        except (OSError, msgspec.MsgspecError):
+            pass  # nobody serves here yet, or it was written by another kilter
+        return serving.host, serving.port
 
     def close(self) -> None:
         """Let go of everything that was opened."""

@@ -5,11 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar
+from unittest.mock import patch
 
 import pytest
+
+from kilter.services.collector import Collector
+from kilter.services.evaluator import Evaluator
+from kilter.services.retrainer import Retrainer
+from kilter.settings import load, transfer
+from kilter.stores.board import Board
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +74,7 @@ def test_a_file_is_sent_in_pieces_and_written_as_csv(live: Callable[..., Any], s
     assert (answer.code, answer.out) == (0, "")
     assert answer.err == f"wrote 100 predictions to {shop / 'out.csv'}\n"
     rows = list(csv.DictReader((shop / "out.csv").read_text().splitlines()))
-    assert rows[0] == {"prediction_id": "p:0", "version": "1", "label": "yes", "score": "0.75"}
+    assert rows[0] == {"prediction_id": "p:0", "version": "1", "predicted": "yes", "score": "0.75"}
     assert [row["prediction_id"] for row in rows] == [f"p:{i}" for i in range(100)]
     assert [len(body["rows"]) for body in Plane.seen] == [40, 40, 20]
     assert set(Plane.seen[0]["rows"][0]) == {"a", "b"}
@@ -84,7 +92,7 @@ def test_one_row_is_answered_in_one_line_and_many_as_csv(live: Callable[..., Any
     answer = live("predict", "--row", '{"a": 1, "b": 2}')
     assert json.loads(answer.out) == {"prediction_id": "p:0", "version": 1, "label": "yes", "score": 0.75}
     answer = live("predict", "--row", '[{"a": 1, "b": 2}, {"a": null, "b": 2}]')
-    assert answer.out.splitlines()[0] == "prediction_id,version,label,score"
+    assert answer.out.splitlines()[0] == "prediction_id,version,predicted,score"
     assert Plane.seen[-1] == {"rows": [{"a": 1, "b": 2}, {"a": None, "b": 2}]}
 
 
@@ -145,3 +153,94 @@ def test_a_file_without_labels_is_refused(live: Callable[..., Any], shop: Path, 
     assert answer.code == 2
     assert message in answer.err.splitlines()[0]
     assert answer.err.splitlines()[-1].startswith("fix:")
+
+
+def test_answers_sent_back_are_not_taken_for_the_truth(live: Callable[..., Any], shop: Path) -> None:
+    assert live("predict", "--in", str(shop / "new.csv"), "--out", str(shop / "out.csv")).code == 0
+    answer = live("feedback", str(shop / "out.csv"))
+    assert (answer.code, answer.err.splitlines()[0]) == (2, "error: the file has no column `label`")
+    assert not any("feedback" in body for body in Plane.seen)
+
+
+def test_a_file_without_a_needed_column_is_refused_before_anything_is_sent(
+    live: Callable[..., Any], shop: Path
+) -> None:
+    (shop / "short.csv").write_text("a,other\n1,2\n")
+    answer = live("predict", "--in", str(shop / "short.csv"))
+    assert (answer.code, Plane.seen) == (2, [])
+    assert answer.err.splitlines()[0] == "error: the file has no column `b`"
+    assert answer.err.splitlines()[-1] == "fix:   add it under this name; the file has a, other"
+
+
+def test_the_ports_of_the_running_supervisor_come_before_the_settings(live: Callable[..., Any], shop: Path) -> None:
+    path = shop / "kilter.toml"
+    text = path.read_text()
+    port = int(text.rpartition("port = ")[2])
+    path.write_text(text.replace(f"port = {port}", "port = 9"))
+    ports = shop / ".kilter" / "run" / "ports.json"
+    ports.parent.mkdir(exist_ok=True)
+    board = Board(ports.parent)
+    board.claim()
+    try:
+        for content, code in (
+            (f'{{"serving": {{"host": "127.0.0.1", "port": {port}}}, "pid": {os.getpid()}}}', 0),
+            (f'{{"serving": {{"host": "127.0.0.1", "port": {port}}}, "pid": 1}}', 3),  # of one that has ended
+            ("{", 3),
+        ):
+            ports.write_text(content)
+            assert live("predict", "--row", '{"a": 1, "b": 2}').code == code
+            assert (f"on http://127.0.0.1:{port if code == 0 else 9}\n" in live("status").out) is True
+    finally:
+        board.release()
+
+
+def test_the_dashboard_is_where_kilter_up_put_it(live: Callable[..., Any], shop: Path) -> None:
+    settings = load(shop, environment={}, flags={"server.port": 8123})
+    run = shop / ".kilter" / "run"
+    transfer.write(settings, run / "settings.json")
+    board = Board(run)
+    board.claim()
+    try:
+        assert "dashboard      http://127.0.0.1:8123\n" in live("status").out
+        assert "control plane  127.0.0.1:8123" in live("doctor").out
+    finally:
+        board.release()
+
+
+def test_a_label_that_is_no_class_is_refused_before_any_is_sent(live: Callable[..., Any], shop: Path) -> None:
+    (shop / "labels.csv").write_text("prediction_id,label\np:0,yes\np:1,maybe\n")
+    answer = live("feedback", str(shop / "labels.csv"))
+    assert (answer.code, Plane.seen) == (2, [])
+    assert answer.err.splitlines()[0] == "error: `maybe` (label 2) is no class of `shop`, nothing was sent"
+    assert answer.err.splitlines()[-1] == "fix:   its classes are no, yes; see `--label-col`"
+
+
+def test_a_check_compares_with_the_live_version_unless_told_otherwise(live: Callable[..., Any], shop: Path) -> None:
+    words = ["add", str(shop / "m2.joblib"), "--name", "shop", "--data", str(shop / "ref.csv"), "--target", "left"]
+    assert live(*words, "--positive", "yes", "--trust", "--quiet").code == 0
+    with patch.object(Evaluator, "check", autospec=True, side_effect=Evaluator.check) as spy:
+        for reference in ("shop@1", "shop@2"):
+            assert live("check", reference).code == 0
+    baselines = [call.kwargs["baseline"] for call in spy.call_args_list]
+    assert [one and one.number for one in baselines] == [None, 1]
+
+
+def test_labels_sent_a_moment_ago_are_collected_before_a_repair(
+    live: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(Collector, "collect", lambda *_: calls.append("collect"))
+
+    def recalibrate(*_: object, **__: object) -> _Reason:
+        calls.append("repair")
+        return _Reason()
+
+    monkeypatch.setattr(Retrainer, "recalibrate", recalibrate)
+    assert live("retrain", "--how", "recalibrate").code == 0
+    assert calls == ["collect", "repair"]
+
+
+class _Reason:
+    """A decision, as far as it is printed."""
+
+    reason = "asked for"

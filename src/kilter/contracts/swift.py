@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import field, fields, make_dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 __all__ = ["Swift"]
 
 
@@ -22,7 +19,7 @@ class Swift(type):
     or default factories.
     """
 
-    _twin: Callable[..., object] | None = None
+    _twin: type | None = None
 
     if not TYPE_CHECKING:  # to type checkers these are plain dataclasses
 
@@ -32,7 +29,7 @@ class Swift(type):
             made.__class__ = cls
             return made
 
-        def _make_twin(cls) -> Callable[..., object]:
+        def _make_twin(cls) -> type:
             """Build the twin at the first instance: only then the dataclass is complete."""
             same = [(at.name, at.type, field(default=at.default)) for at in fields(cls)]
             cls._twin = make_dataclass(cls.__name__, same, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-from datetime import datetime
+    from datetime import datetime
 
     from kilter.demo.watch import Watch
 

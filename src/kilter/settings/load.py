@@ -106,7 +106,7 @@ def load(
     path = Path(file).resolve() if file is not None else base / FILE_NAME
     faults: list[dict[str, str]] = []
     sources: list[_Source] = []
-    if path.is_file():
+    if path.exists():
         sources = _sources(path, faults)
     elif file is not None:
         msg = f"there is no settings file {path}"
@@ -148,7 +148,7 @@ def _sources(path: Path, faults: list[dict[str, str]]) -> list[_Source]:
 def _parse(path: Path, faults: list[dict[str, str]]) -> _Source:
     """Parse one file; a file that is no TOML stops at once, since nothing in it can be trusted."""
     try:
-        source = path.read_text(encoding="utf-8")
+        source = path.read_text(encoding="utf-8-sig")
         content = tomllib.loads(source)
     except UnicodeDecodeError as error:
         msg = "the file is not UTF-8 text"

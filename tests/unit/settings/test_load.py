@@ -182,6 +182,17 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "kilter.toml").write_bytes(b'\xef\xbb\xbf[model]\nname = "a"\nsource = "b"\n')
+    assert load(tmp_path).deployment("a") is not None
+
+
+def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "kilter.toml").mkdir()
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load(tmp_path)
+
+
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="there is no settings file"):
         load(tmp_path, file=tmp_path / "other.toml")

@@ -80,7 +80,7 @@ class Commander:
         router = APIRouter()
         commands: tuple[tuple[str, Callable[..., Response], type, str], ...] = (
             ("/deployments/{deployment}/rollback", self.rollback, Deployment, "Go back to a good version, now"),
-            ("/deployments/{deployment}/promote", self.promote, Rollout, "Move the rollout to its next step"),
+            ("/deployments/{deployment}/promote", self.promote, Rollout, "Give the candidate all traffic, now"),
             ("/deployments/{deployment}/resume", self.resume, Rollout, "Go on with a held rollout"),
             ("/deployments/{deployment}/abort", self.abort, Rollout, "End the rollout; the champion stays"),
             ("/deployments/{deployment}/recalibrate", self.recalibrate, Decision, "Fit and try a calibration map"),

@@ -13,6 +13,7 @@ from kilter.faces.cli.verb import verb
 from kilter.policy.verdicts import awaits_review
 
 if TYPE_CHECKING:
+    from kilter.contracts.model import ModelVersion
     from kilter.contracts.verdict import Verdict
     from kilter.faces.cli.session import Session
 
@@ -44,7 +45,7 @@ def command(session: Session, *, reference: str | None, data_path: str | None, b
         version,
         data_path=str(Path(path).absolute()),
         rules=spec.gates if spec else (),
-        baseline=app.registry.resolve(baseline) if baseline else None,
+        baseline=app.registry.resolve(baseline) if baseline else _live(session, name, version.number),
         by=session.who,
         progress=session.console.progress,
     )
@@ -52,6 +53,14 @@ def command(session: Session, *, reference: str | None, data_path: str | None, b
     code = exit_code(run)
     session.console.finish(run, ok=code == DONE)
     return code
+
+
+def _live(session: Session, name: str, number: int) -> ModelVersion | None:
+    """Return the version that serves now, unless it is the one that is checked."""
+    live = session.deployed(name)
+    if live is None or live.champion in (None, number):
+        return None
+    return session.app.registry.resolve(f"{name}@{live.champion}")
 
 
 def exit_code(run: CheckRun) -> int:

@@ -168,12 +168,12 @@ def _store(session: Session) -> Iterator[_Finding]:
 
 def _ports(session: Session) -> Iterator[_Finding]:
     """Look whether the two ports are ours or free."""
-    settings = session.settings
+    serving, server = session.settings.serving, session.settings.server
+    places = {"data plane": (serving.host, serving.port), "control plane": (server.host, server.port)}
     is_up = _has_home(session) and session.app.board.supervisor_pid() is not None
-    for what, host, port in (
-        ("data plane", settings.serving.host, settings.serving.port),
-        ("control plane", settings.server.host, settings.server.port),
-    ):
+    if is_up:
+        places = {"data plane": session.app.serving, "control plane": session.dashboard}
+    for what, (host, port) in places.items():
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.settimeout(1.0)
             is_taken = probe.connect_ex((host, port)) == 0

@@ -10,6 +10,8 @@ from kilter.errors import InvalidRequest, SchemaMismatch
 from kilter.faces.cli.verb import verb
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kilter.faces.cli.session import Session
 
 __all__ = ["command"]
@@ -51,6 +53,7 @@ def command(
     else:
         msg = "there are no labels to send"
         raise InvalidRequest(msg, hint="use `kilter feedback FILE`, or `--id ID --label LABEL`")
+    _require_classes(session, name, items)
     accepted = 0
     for start in range(0, len(items), _CHUNK_ROWS):
         reply = session.app.dataplane.feedback(name, items[start : start + _CHUNK_ROWS])
@@ -62,6 +65,21 @@ def command(
     session.console.undo("none, corrected by sending a later label for the same prediction")
     session.console.finish({"model": name, "accepted": accepted})
     return 0
+
+
+def _require_classes(session: Session, name: str, items: Sequence[Mapping[str, object]]) -> None:
+    """Refuse labels that the live model does not know, before any is sent."""
+    from kilter.measures.rows import label_text
+
+    live = session.deployed(name)
+    if live is None or live.champion is None:
+        return
+    known = session.app.registry.resolve(f"{name}@{live.champion}").manifest.signature.classes
+    for place, item in enumerate(items, start=1):
+        label = label_text(item["label"])
+        if known and label not in known:
+            msg = f"`{label[:40]}` (label {place}) is no class of `{name}`, nothing was sent"
+            raise SchemaMismatch(msg, hint=f"its classes are {', '.join(known[:8])}; see `--label-col`")
 
 
 def _items(

@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kilter.errors import InvalidRequest, StoreError
+from kilter.errors import InvalidRequest, SchemaMismatch, StoreError
 from kilter.faces.cli.verb import verb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from kilter.contracts.signature import Column
     from kilter.faces.cli.session import Session
 
 __all__ = ["command"]
 
 _CHUNK_ROWS = 512
+_FEW = 8
+_COLUMN = {"label": "predicted"}
+"""A decision is no truth: `kilter feedback` takes a column `label`, and must not find one in answers."""
 
 
 @verb("predict")
@@ -74,6 +78,7 @@ def _rows(session: Session, name: str, source: str) -> list[dict[str, object]]:
 
     table = session.app.tables.read(source)
     version = session.app.registry.resolve(f"{name}@live")
+    _tell_missing(session, source, version.manifest.signature.columns, table.types)
     wanted = [column for column in version.manifest.signature.columns if column.name in table.types]
     whole = {ColumnType.INTEGER, ColumnType.BOOLEAN}
     columns = {
@@ -84,6 +89,20 @@ def _rows(session: Session, name: str, source: str) -> list[dict[str, object]]:
         for column in wanted
     }
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def _tell_missing(session: Session, source: str, columns: Sequence[Column], found: Collection[str]) -> None:
+    """Refuse a file without a column that never was missing; warn of one that may be."""
+    missing = [column for column in columns if column.name not in found]
+    needed = [column.name for column in missing if not column.nullable]
+    if needed:
+        msg = f"the file has no column `{needed[0]}`" + (f", nor {len(needed) - 1} others" if needed[1:] else "")
+        raise SchemaMismatch(
+            msg, where=source, hint="add it under this name; the file has " + ", ".join(list(found)[:_FEW])
+        )
+    if missing:
+        names = ", ".join(f"`{column.name}`" for column in missing[:_FEW])
+        session.console.warn(f"the file has no column {names}: taken as missing in every row")
 
 
 def _values(column: object) -> Iterator[object]:
@@ -123,10 +142,11 @@ def _write(session: Session, answers: Sequence[Mapping[str, object]], out: str |
         session.console.data(json.dumps(answers[0]))
         return
     text = io.StringIO()
-    names = list(answers[0]) if answers else ["prediction_id"]
+    shown = [{_COLUMN.get(key, key): value for key, value in one.items()} for one in answers]
+    names = list(shown[0]) if shown else ["prediction_id"]
     writer = csv.DictWriter(text, names, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(answers)
+    writer.writerows(shown)
     if out is None:
         session.console.data(text.getvalue().rstrip("\n"))
         return

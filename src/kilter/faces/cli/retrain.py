@@ -27,6 +27,7 @@ __all__ = ["command"]
 def command(session: Session, *, model: str | None, how: str, reason: str) -> int:
     """Ask for a repair of MODEL; the control loop carries it out."""
     name = session.deployment(model)
+    session.app.collector.collect(session.app.clock.now())  # labels sent a moment ago count
     if how == "recalibrate":
         decision = session.app.retrainer.recalibrate(name, by=session.who)
         session.console.data(f"{name}: {decision.reason}")

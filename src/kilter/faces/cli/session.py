@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import sys
@@ -69,6 +70,18 @@ class Session:
         app = self.__dict__.pop("app", None)
         if app is not None:
             app.close()
+
+    @property
+    def dashboard(self) -> tuple[str, int]:
+        """Host and port of the running control plane, whatever ``kilter up`` was told; else those of the settings."""
+        from kilter.errors import SettingsError
+        from kilter.settings import transfer
+
+        server = self.settings.server
+        if Path(self.settings.project.home).is_dir() and self.app.board.supervisor_pid() is not None:
+            with contextlib.suppress(SettingsError):
+                server = transfer.read(Path(self.settings.project.home) / "run" / "settings.json").server
+        return server.host, server.port
 
     @property
     def who(self) -> str:

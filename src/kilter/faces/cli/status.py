@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
 import click
 
 from kilter.control.status import StatusReader
+from kilter.errors import KilterError
 from kilter.faces.cli.errors import DONE
 from kilter.faces.cli.verb import verb
 
@@ -25,6 +27,9 @@ _WATCH_S = 2.0
 @click.option("--watch", is_flag=True, help="Draw again every two seconds until interrupted.")
 def command(session: Session, *, model: str | None, watch: bool) -> int:
     """Say what is served, how it is doing, since when, and what to do next."""
+    if session.app.board.supervisor_pid() is not None:
+        with contextlib.suppress(KilterError):  # then what the control loop saw last is shown
+            session.app.collector.collect(session.app.clock.now())
     while True:
         shown = _screen(session, model)
         session.console.finish(shown)
@@ -40,13 +45,13 @@ def _screen(session: Session, model: str | None) -> dict[str, object]:
     name = session.deployment(model) if model is not None else None
     pid = app.board.supervisor_pid()
     workers = [status for status in app.board.statuses() if status.generation] if pid is not None else []
-    serving, server = session.settings.serving, session.settings.server
     if pid is None:
         console.data("serving        stopped; start it with `kilter up`")
     else:
         plural = "" if len(workers) == 1 else "es"
-        console.data(f"serving        {len(workers)} process{plural} on http://{serving.host}:{serving.port}")
-        console.data(f"dashboard      http://{server.host}:{server.port}")
+        (host, port), (web_host, web_port) = app.serving, session.dashboard
+        console.data(f"serving        {len(workers)} process{plural} on http://{host}:{port}")
+        console.data(f"dashboard      http://{web_host}:{web_port}")
     reader = StatusReader(metadata=app.metadata, monitor=app.monitor, deployer=app.deployer)
     items = [item for item in reader.every() if name in (None, item.deployment)]
     for item in items:

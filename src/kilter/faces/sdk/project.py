@@ -265,6 +265,7 @@ class Project:
             If there is no such deployment.
         """
         self._known(name)
+        self.app.collector.collect(self.app.clock.now())  # labels sent a moment ago count
         return self.app.retrainer.recalibrate(name, by="sdk")
 
     def retrain(self, name: str, *, reason: str) -> Trigger:
@@ -278,6 +279,7 @@ class Project:
             If ``kilter.toml`` names no training function.
         """
         self._known(name)
+        self.app.collector.collect(self.app.clock.now())  # labels sent a moment ago count
         return self.app.retrainer.retrain(name, by="sdk", reason=reason)
 
     def rollback(self, name: str, *, reason: str, to: int | None = None) -> Deployment:

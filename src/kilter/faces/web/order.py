@@ -60,7 +60,7 @@ ORDERS = (
         name="promote",
         title="Promote the candidate",
         button="Promote",
-        effect="The candidate moves to the next step of its rollout without waiting for further evidence.",
+        effect="The candidate answers all traffic at once, without waiting for further evidence.",
         undo="Roll back, or end the rollout.",
     ),
     Order(

@@ -173,14 +173,15 @@ def _bound_row(
     is_matrix = len(inputs) == 1 and inputs[0].type in _FLOATS and len(inputs[0].shape) == _MATRIX
     if not is_matrix or signature.text_names or not isinstance(answer, np.ndarray):
         return None
-    rows = (np.empty((1, len(signature.columns)), dtype=_NUMBERS[inputs[0].type]), np.empty_like(answer))
-    tensors = [ort.OrtValue.ortvalue_from_numpy(row) for row in rows]
-    if any(tensor.data_ptr() != row.ctypes.data for tensor, row in zip(tensors, rows, strict=True)):
+    given: NDArray[Any] = np.empty((1, len(signature.columns)), dtype=_NUMBERS[inputs[0].type])
+    gotten: NDArray[Any] = np.empty_like(answer)
+    tensors = [ort.OrtValue.ortvalue_from_numpy(given), ort.OrtValue.ortvalue_from_numpy(gotten)]
+    if [tensor.data_ptr() for tensor in tensors] != [given.ctypes.data, gotten.ctypes.data]:
         return None  # this release copies
     binding = session.io_binding()
     binding.bind_ortvalue_input(inputs[0].name, tensors[0])
     binding.bind_ortvalue_output(output, tensors[1])
-    return _BoundRow(session, *rows, binding)
+    return _BoundRow(session, given, gotten, binding)
 
 
 def _output_name(session: ort.InferenceSession, signature: Signature) -> str:

@@ -76,6 +76,13 @@ def test_a_matrix_of_floats_or_doubles_is_fed_in_order(kind: int, tmp_path: Path
     assert np.allclose(values, [[0.5, 0.5], [0.25, 0.75]])
 
 
+def test_a_single_row_is_answered_as_among_others_and_its_answer_stays(tmp_path: Path) -> None:
+    model = OnnxModel(graph(tmp_path / "m.onnx", *softmax(TensorProto.DOUBLE)), signature_of(Task.BINARY, *AB))
+    rows = [[0.0, 0.0], [0.0, np.log(3.0)]]
+    alone = [np.asarray(model.run(batch_of([row])).values) for row in rows]
+    assert np.array_equal(np.concatenate(alone), np.asarray(model.run(batch_of(rows)).values))
+
+
 def test_inputs_of_one_per_column_are_bound_by_name(tmp_path: Path) -> None:
     casts = [helper.make_node("Cast", [name], [f"{name}f"], to=TensorProto.FLOAT) for name in "bci"]
     nodes = [*casts, helper.make_node("Sum", ["a", "bf", "cf", "if"], ["y"])]

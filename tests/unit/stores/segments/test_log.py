@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import fields, replace
 from itertools import count
 from typing import TYPE_CHECKING
@@ -9,9 +11,11 @@ import pytest
 from kilter.contracts.prediction import EventRecord, SchemaRecord
 from kilter.errors import JournalUnavailable, TooLarge
 from kilter.stores.segments import SegmentFolder, SegmentLog, _frame
+from kilter.stores.segments.log import OsDisk
 from kilter.testing.log import prediction, read_all, schema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -77,3 +81,41 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_says_where(tmp_path: Path
         open_log(tmp_path / "log").append((prediction(1),))
     assert caught.value.where == str(tmp_path / "log")
     assert caught.value.hint
+
+
+class Overtaken(OsDisk):
+    """A disk whose first sync takes so long that the writer ends the segment meanwhile."""
+
+    def __init__(self, *, is_refusing: bool) -> None:
+        self.meanwhile: Callable[[], object] | None = None
+        self.is_refusing = is_refusing
+
+    def sync(self, fd: int) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+            if self.is_refusing:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync(fd)
+
+
+@pytest.mark.parametrize("is_refusing", [False, True])
+def test_a_sync_beside_the_writer_does_not_touch_the_next_segment(tmp_path: Path, *, is_refusing: bool) -> None:
+    disk = Overtaken(is_refusing=is_refusing)
+    log = SegmentLog(tmp_path, slot=3, clock_ns=lambda: 1, disk=disk)
+    log.append((prediction(1),))
+
+    def end_and_go_on() -> None:
+        log.seal()
+        log.append((prediction(2),))
+
+    disk.meanwhile = end_and_go_on
+    if is_refusing:
+        with pytest.raises(JournalUnavailable, match="force the prediction log"):
+            log.sync()
+    else:
+        log.sync()
+    log.append((prediction(3),))
+    log.close()
+    assert len(list(tmp_path.glob("*.seg"))) == 2
+    assert read_all(SegmentFolder(tmp_path)) == [prediction(i) for i in (1, 2, 3)]
