@@ -27,8 +27,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.serving.model import DEPLOYMENT, publish
-from kilter.faces.serving.child import pinned_environment
-from kilter.faces.serving.listener import listen
+from kilter.faces.serving.processes.child import pinned_environment
+from kilter.faces.serving.processes.listener import listen
 from kilter.settings import transfer
 from kilter.settings.tree import ProjectSettings, Settings
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 
 from kilter import plane
-from kilter.faces.serving.acceptor import Acceptor
+from kilter.faces.serving.processes.acceptor import Acceptor
 from kilter.settings import transfer
 
 if TYPE_CHECKING:
-    from kilter.faces.serving.app import ServingApp
+    from kilter.faces.serving.http.app import ServingApp
 
 __all__ = ["main"]
 

@@ -51,7 +51,7 @@ def command(session: Session, *, port: int | None, data_port: int | None, worker
     control = [sys.executable, "-m", "kilter.faces.api", "--settings", str(path)]
     words = control
     if role != "control":
-        words = [sys.executable, "-m", "kilter.faces.serving.supervisor", "--settings", str(path)]
+        words = [sys.executable, "-m", "kilter.faces.serving.processes.supervisor", "--settings", str(path)]
         words += ["--child", f"control={msgspec.json.encode(control).decode()}"] if role == "all" else []
     sys.stdout.flush()
     sys.stderr.flush()

@@ -11,7 +11,7 @@ import uvloop
 
 from kilter import plane
 from kilter.errors import KilterError
-from kilter.faces.serving.acceptor import Acceptor
+from kilter.faces.serving.processes.acceptor import Acceptor
 from kilter.settings import transfer
 
 _FAILED = 3

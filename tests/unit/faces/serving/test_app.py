@@ -13,9 +13,9 @@ from kilter.contracts.route import Route
 from kilter.contracts.signature import Column, ColumnType, Signature, Task
 from kilter.errors import JournalUnavailable, KilterError, OnHold
 from kilter.faces.serving import limits
-from kilter.faces.serving.app import ServingApp
-from kilter.faces.serving.endpoint import Endpoints
+from kilter.faces.serving.assembly import assemble
 from kilter.faces.serving.errors import ERRORS, NEVER, status_of
+from kilter.faces.serving.http.app import ServingApp
 from kilter.services.feedback import FeedbackIntake
 from kilter.services.journal import Journal
 from kilter.services.predictor import Predictor
@@ -64,13 +64,13 @@ class _Client:
         )
         self.predictor.prepare(table(41, *routes))
         self.predictor.commit(41)
-        endpoints = Endpoints(
+        router = assemble(
             predictor=self.predictor,
             journal=self.journal,
             feedback=FeedbackIntake(clock=clock),
             is_failing=lambda: self.journal.failing,
         )
-        self.app = ServingApp(endpoints, body_max_bytes=100_000, body_read_s=0.05)
+        self.app = ServingApp(router, body_max_bytes=100_000, body_read_s=0.05)
 
     def __call__(
         self, method: str, path: str, body: object = b"", *, headers: dict[str, str] | None = None, split: int = 0

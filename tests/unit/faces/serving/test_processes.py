@@ -82,7 +82,14 @@ class _Node:
     def start(self, *further: str, workers: int = 2, port: int = 0, prepare_timeout_s: float = 30.0) -> None:
         serving = ServingSettings(port=port, workers=workers, drain_s=5.0, prepare_timeout_s=prepare_timeout_s)
         transfer.write(Settings(project=ProjectSettings(home=str(self.home)), serving=serving), self.settings)
-        argv = [sys.executable, "-m", "kilter.faces.serving.supervisor", "--settings", str(self.settings), *further]
+        argv = [
+            sys.executable,
+            "-m",
+            "kilter.faces.serving.processes.supervisor",
+            "--settings",
+            str(self.settings),
+            *further,
+        ]
         with (self.home / "supervisor.log").open("ab") as log:
             self.process = subprocess.Popen(argv, stderr=log)
 
@@ -276,7 +283,7 @@ def test_a_busy_port_is_named(node: _Node) -> None:
 def test_a_second_supervisor_is_refused(node: _Node) -> None:
     node.start(workers=1)
     node.until(lambda: len(node.board.statuses()) == 1)
-    argv = [sys.executable, "-m", "kilter.faces.serving.supervisor", "--settings", str(node.settings)]
+    argv = [sys.executable, "-m", "kilter.faces.serving.processes.supervisor", "--settings", str(node.settings)]
     second = subprocess.run(argv, capture_output=True, timeout=_START_S, check=False)
     assert second.returncode == 1
     assert b"already running" in second.stderr

@@ -1,6 +1,6 @@
 """The supervisor: owns the listening sockets, keeps the children alive, settles route proposals.
 
-``python -m kilter.faces.serving.supervisor --settings FILE [--child NAME=JSON_ARGV]...``
+``python -m kilter.faces.serving.processes.supervisor --settings FILE [--child NAME=JSON_ARGV]...``
 It serves no traffic, so nothing that a request does can stop it.
 """
 
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from kilter import plane
 from kilter.errors import Conflict, KilterError, StateError, StoreError
-from kilter.faces.serving.child import Child
-from kilter.faces.serving.listener import listen
-from kilter.faces.serving.settlement import Settlement
+from kilter.faces.serving.processes.child import Child
+from kilter.faces.serving.processes.listener import listen
+from kilter.faces.serving.processes.settlement import Settlement
 from kilter.settings import transfer
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Supervisor:
 def main(arguments: list[str] | None = None) -> int:
     """Run the supervisor; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="kilter.faces.serving.supervisor", description="Keeps kilter's processes alive."
+        prog="kilter.faces.serving.processes.supervisor", description="Keeps kilter's processes alive."
     )
     parser.add_argument("--settings", required=True, help="JSON file with the settings, written by `kilter up`")
     parser.add_argument("--child", action="append", default=[], metavar="NAME=JSON_ARGV", help="a further process")

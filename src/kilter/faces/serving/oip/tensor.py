@@ -12,8 +12,8 @@ import orjson
 from kilter.contracts.batch import Batch
 from kilter.contracts.signature import ColumnType, Task
 from kilter.errors import InvalidRequest, SchemaMismatch, UnknownName
+from kilter.faces.serving.document import EXACT, malformed
 from kilter.faces.serving.limits import ELEMENTS, check_nesting
-from kilter.faces.serving.strict import EXACT, malformed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,11 +7,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import orjson
-
-from kilter.errors import InvalidRequest, KilterError, ModelFailed, Overloaded
-from kilter.faces.serving.endpoint import Reply, is_protocol
-from kilter.faces.serving.errors import NEVER, headers_of, status_of
+from kilter.errors import InvalidRequest, KilterError, Overloaded, UnsupportedMedia
+from kilter.faces.serving.exchange import Reply, Request
 from kilter.faces.serving.limits import (
     BODY_BYTES,
     BODY_READ_S,
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
     from typing import TypeAlias
 
-    from kilter.faces.serving.endpoint import Endpoints
+    from kilter.faces.serving.router import Router
 
     Message: TypeAlias = MutableMapping[str, Any]
     Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -37,10 +34,8 @@ _Bytes = TypeVar("_Bytes", bytes, bytearray)
 
 _log = logging.getLogger(__name__)
 
-_JSON = (b"content-type", b"application/json")
 _MANY_HEADERS = 20
 _LONG_HEADERS_BYTES = 4_096
-_MAX_PROTOCOL_MESSAGE = 500
 
 
 class _SlowBodyError(Exception):
@@ -55,7 +50,7 @@ class ServingApp:
 
     Parameters
     ----------
-    endpoints : Endpoints
+    router : Router
         Answers complete requests.
     body_max_bytes : int
         Larger bodies are refused.
@@ -65,13 +60,13 @@ class ServingApp:
 
     def __init__(
         self,
-        endpoints: Endpoints,
+        router: Router,
         *,
         body_max_bytes: int = BODY_BYTES,
         body_read_s: float = BODY_READ_S,
         on_answered: Callable[[], None] = lambda: None,
     ) -> None:
-        self._endpoints = endpoints
+        self._router = router
         self._body_max_bytes = body_max_bytes
         self._body_read_s = body_read_s
         self._on_answered = on_answered
@@ -101,16 +96,17 @@ class ServingApp:
         try:
             headers = self._admit(scope["headers"])
             body = await self._read(receive)
-            return self._endpoints.answer(scope["method"], path, headers, body, started_ns=started_ns)
+            answer = self._router.answer(Request(scope["method"], path, headers, body, started_ns))
+            return answer if isinstance(answer, Reply) else await answer
         except KilterError as error:
-            return _refusal(error, path)
+            return self._router.refusal(error, path)
         except _SlowBodyError:
-            return _too_slow(path)
+            return self._too_slow(path)
         except ConnectionError:
             raise
         except Exception:  # noqa: BLE001 - the top of the face: a fault of kilter must not end the connection of others
             _log.exception("fault while answering", extra={"path": path[:200]})
-            return _fault(path)
+            return self._router.fault(path)
 
     def _admit(self, raw: list[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
         """Refuse before the body is read: too many requests, too many headers, too long a body."""
@@ -121,6 +117,9 @@ class ServingApp:
         if len(raw) > _MANY_HEADERS or len(b"".join(headers.values())) > _LONG_HEADERS_BYTES:
             check_headers(raw)
         check_length(headers.get(b"content-length"), self._body_max_bytes)
+        if b"content-encoding" in headers and headers[b"content-encoding"] != b"identity":
+            message = "the body has a content coding, which is not spoken here"
+            raise UnsupportedMedia(message, hint="send the body without `content-encoding`")
         return headers
 
     async def _read(self, receive: Receive) -> bytes:
@@ -164,33 +163,8 @@ class ServingApp:
             raise body_too_large(self._body_max_bytes)
         return body
 
-
-def _refusal(error: KilterError, path: str) -> Reply:
-    """Word a refusal in the form of the path it was asked on."""
-    status = status_of(error)
-    if isinstance(error, tuple(NEVER)):
-        _log.error("an error of the control plane reached the data plane", exc_info=error)
-        return _fault(path)
-    if isinstance(error, ModelFailed):
-        _log.error("model failed", exc_info=error)
-    headers = [_JSON, *headers_of(error, status)]
-    if is_protocol(path):
-        return Reply(status, headers, orjson.dumps({"error": error.message[:_MAX_PROTOCOL_MESSAGE]}))
-    field = error.details.get("field")
-    document = {"error": error.message, "code": error.code, "field": field, "hint": error.hint}
-    return Reply(status, headers, orjson.dumps(document))
-
-
-def _too_slow(path: str) -> Reply:
-    """Word that the body did not arrive in time."""
-    error = InvalidRequest("the body did not arrive in time", hint="send the whole body within 30 s")
-    reply = _refusal(error, path)
-    return Reply(408, [*reply.headers, (b"connection", b"close")], reply.body)
-
-
-def _fault(path: str) -> Reply:
-    """Word a fault of kilter itself: nothing of it leaves the process."""
-    document: dict[str, str | None] = {"error": "kilter failed while answering; the server's log has the cause"}
-    if not is_protocol(path):
-        document |= {"code": KilterError.code, "field": None, "hint": "report it, with the log lines of this request"}
-    return Reply(500, [_JSON, (b"kilter-error-code", KilterError.code.encode())], orjson.dumps(document))
+    def _too_slow(self, path: str) -> Reply:
+        """Word that the body did not arrive in time."""
+        error = InvalidRequest("the body did not arrive in time", hint="send the whole body within 30 s")
+        reply = self._router.refusal(error, path)
+        return Reply(408, [*reply.headers, (b"connection", b"close")], reply.body)

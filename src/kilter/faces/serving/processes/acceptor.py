@@ -18,8 +18,8 @@ import uvicorn
 
 from kilter.contracts.route import AcceptorStatus
 from kilter.errors import KilterError
-from kilter.faces.serving.app import ServingApp
-from kilter.faces.serving.endpoint import Endpoints
+from kilter.faces.serving.assembly import assemble
+from kilter.faces.serving.http.app import ServingApp
 
 if TYPE_CHECKING:
     import socket
@@ -101,13 +101,13 @@ class Acceptor:
     def __init__(self, parts: ServingParts, *, slot: int) -> None:
         self._parts = parts
         self._slot = slot
-        endpoints = Endpoints(
+        router = assemble(
             predictor=parts.predictor,
             journal=parts.journal,
             feedback=parts.feedback,
             is_failing=lambda: parts.upkeep.failing,
         )
-        self.app = ServingApp(endpoints, body_max_bytes=parts.body_max_bytes, on_answered=self._start_shadows)
+        self.app = ServingApp(router, body_max_bytes=parts.body_max_bytes, on_answered=self._start_shadows)
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
         self._syncer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sync")
         self._shadowing: asyncio.Task[None] | None = None

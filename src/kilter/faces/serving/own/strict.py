@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kilter.contracts.signature import ColumnType
 from kilter.errors import InvalidRequest, SchemaMismatch
+from kilter.faces.serving.document import EXACT
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
 
     Cell: TypeAlias = "float | str | None"
 
-__all__ = ["EXACT", "cells_of", "kind_of", "malformed", "refusal"]
-
-EXACT = 2**53
-"""Integers beyond this lose digits as float64."""
+__all__ = ["cells_of", "kind_of", "refusal"]
 
 _WANTED = {
     ColumnType.FLOAT: "a number",
@@ -43,19 +41,6 @@ def kind_of(value: object) -> str:
 def refusal(field: str, expected: str, got: str, hint: str) -> InvalidRequest:
     """Build the error of one value that is not what it should be."""
     return InvalidRequest(f"{field}: expected {expected}, got {got}", where=field, hint=hint, details={"field": field})
-
-
-def malformed(cause: Exception) -> InvalidRequest:
-    """Build the error of a body that is no JSON."""
-    if isinstance(cause, RecursionError):
-        return InvalidRequest("the JSON is nested too deeply", hint="send flat rows")
-    if isinstance(cause, UnicodeDecodeError):
-        return InvalidRequest("the body is not valid UTF-8", hint="encode the request as UTF-8")
-    return InvalidRequest(
-        "the body is not valid JSON",
-        why=str(cause)[:200],
-        hint="send one JSON document; NaN and Infinity are no JSON, send null for a missing value",
-    )
 
 
 def cells_of(signature: Signature, rows: list[object]) -> list[tuple[Cell, ...]]:

@@ -17,8 +17,9 @@ import orjson
 from kilter.contracts.batch import Batch
 from kilter.contracts.signature import ColumnType, Task
 from kilter.errors import InvalidRequest, KilterError
+from kilter.faces.serving.document import EXACT, malformed
 from kilter.faces.serving.limits import check_nesting
-from kilter.faces.serving.strict import EXACT, cells_of, kind_of, malformed, refusal
+from kilter.faces.serving.own.strict import cells_of, kind_of, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

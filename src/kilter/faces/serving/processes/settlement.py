@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from kilter.faces.serving.acceptor import fingerprint
+from kilter.faces.serving.processes.acceptor import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,158 @@
+"""What the prediction calls of all protocols share: options in headers, headers of answers, codecs by version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from kilter.errors import InvalidRequest, NotFound
+from kilter.faces.serving.exchange import JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kilter.contracts.batch import Batch
+    from kilter.contracts.signature import Signature
+    from kilter.faces.serving.exchange import Answer, Reply
+    from kilter.services.predictor import Prediction, Predictor
+
+__all__ = ["Ask", "Codecs", "Options", "answered", "prediction_headers", "version_number"]
+
+_Codec = TypeVar("_Codec")
+
+_MAX_CODECS = 256
+_MAX_REQUEST_ID = 128
+_KEY, _TIMEOUT, _ID = b"kilter-routing-key", b"kilter-timeout-ms", b"x-request-id"
+
+
+class Options:
+    """What a caller asks for beside the rows.
+
+    Headers win over the body for the routing key; of two deadlines the sooner holds. The caller's own
+    request id is logged, never trusted.
+
+    Raises
+    ------
+    InvalidRequest
+        If the header with the deadline holds no whole number of milliseconds.
+    """
+
+    __slots__ = ("deadline_ms", "request_id", "routing_key")
+
+    def __init__(self, headers: Mapping[bytes, bytes], routing_key: str | None, deadline_ms: int | None) -> None:
+        self.routing_key = routing_key
+        self.deadline_ms = deadline_ms
+        self.request_id = ""
+        if _KEY in headers:
+            self.routing_key = headers[_KEY].decode("utf-8", "replace")
+        if _TIMEOUT in headers:
+            self.deadline_ms = _sooner(deadline_ms, headers[_TIMEOUT])
+        if _ID in headers:
+            self.request_id = headers[_ID][:_MAX_REQUEST_ID].decode("utf-8", "replace")
+
+
+class Ask(NamedTuple):
+    """One call: rows in the order of the asked version's signature, and since when they wait."""
+
+    deployment: str
+    batch: Batch
+    options: Options
+    started_ns: int
+    version: int | None = None
+    face: str = "http"
+
+
+class Codecs(Generic[_Codec]):
+    """Readers of one protocol, made once for each loaded version.
+
+    Swaps leave a few behind, which go all at once.
+    """
+
+    def __init__(self, predictor: Predictor, make: Callable[[Signature, int], _Codec]) -> None:
+        """``make`` builds a reader for a signature and the most rows of a request."""
+        self._predictor = predictor
+        self._make = make
+        self._made: dict[tuple[str, int], _Codec] = {}
+
+    def of(self, deployment: str, version: int | None = None) -> _Codec:
+        """Return the reader for a deployment's champion, or for one loaded version.
+
+        Raises
+        ------
+        NotFound
+            If there is no such deployment, or the version is not loaded.
+        NotReady
+            If no table is in force yet.
+        """
+        route, variant = self._predictor.route(deployment), self._predictor.variant(deployment, version)
+        key = (variant.digest, route.max_rows)
+        codec = self._made.get(key)
+        if codec is None:
+            if len(self._made) >= _MAX_CODECS:
+                self._made.clear()
+            codec = self._made[key] = self._make(variant.signature, route.max_rows)
+        return codec
+
+
+def answered(predictor: Predictor, ask: Ask, encode: Callable[[Prediction], Reply]) -> Answer:
+    """Predict and encode: at once where nothing needs to be waited for, else later.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        Answers.
+    ask : Ask
+        Who is asked what, and how.
+    encode : callable
+        Words the prediction in the protocol's form.
+
+    Raises
+    ------
+    KilterError
+        Whatever stands in the way; raised later by an answer that comes later.
+    """
+    deployment, batch, options, started_ns, version, face = ask
+    made = predictor.answer(
+        deployment,
+        batch,
+        routing_key=options.routing_key,
+        version=version,
+        face=face,
+        request_id=options.request_id,
+        started_ns=started_ns,
+        deadline_ms=options.deadline_ms,
+    )
+    return encode(made)
+
+
+def version_number(predictor: Predictor, deployment: str, version: str) -> int:
+    """Return the version asked for in a path.
+
+    Raises
+    ------
+    NotFound
+        If it is no number: such a version is not loaded.
+    """
+    if version.isdecimal() and version.isascii():
+        return int(version[:18])
+    loaded = ", ".join(f"`{number}`" for number in predictor.versions(deployment))
+    message = f"there is no such version of `{deployment[:80]}`"
+    raise NotFound(message, hint=f"use one of {loaded}, or leave the version out")
+
+
+def prediction_headers(prediction: Prediction) -> list[tuple[bytes, bytes]]:
+    """Return the headers of every prediction."""
+    return [
+        JSON,
+        (b"kilter-prediction-id", prediction.prediction_id.encode()),
+        (b"kilter-model-version", prediction.variant.name.encode()),
+        (b"kilter-generation", b"%d" % prediction.generation),
+    ]
+
+
+def _sooner(deadline_ms: int | None, header: bytes) -> int:
+    """Return the smaller of two deadlines, the second from a header."""
+    if not header.isdigit() or not int(header[:18]):
+        message = "header kilter-timeout-ms: expected a whole number of milliseconds, got something else"
+        raise InvalidRequest(message, hint="send `kilter-timeout-ms: 200`", details={"field": "kilter-timeout-ms"})
+    wanted = int(header[:18])
+    return wanted if deadline_ms is None else min(deadline_ms, wanted)

@@ -1,0 +1,1 @@
+"""HTTP: one request in, one whole answer out, whatever the sender does."""

@@ -1,0 +1,1 @@
+"""kilter's own protocol: rows in, predictions out, labels back."""

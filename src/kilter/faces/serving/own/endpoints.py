@@ -1,0 +1,98 @@
+"""``POST /predict/{deployment}`` and ``POST /feedback/{deployment}``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from kilter.faces.serving.calls import Ask, Codecs, Options, answered, prediction_headers
+from kilter.faces.serving.document import malformed
+from kilter.faces.serving.exchange import Reply, json_reply
+from kilter.faces.serving.limits import check_nesting
+from kilter.faces.serving.own.rows import RowCodec, encode_prediction
+from kilter.faces.serving.router import plain_wording
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kilter.contracts.journal import Journal
+    from kilter.contracts.prediction import FeedbackRecord
+    from kilter.contracts.signature import Signature
+    from kilter.errors import KilterError
+    from kilter.faces.serving.exchange import Answer, Handler, Request
+    from kilter.services.predictor import Prediction, Predictor
+
+__all__ = ["FeedbackReader", "OwnEndpoints"]
+
+
+class FeedbackReader(Protocol):
+    """Reads the body of a feedback request."""
+
+    def records(self, deployment: str, signature: Signature, body: object) -> tuple[FeedbackRecord, ...]:
+        """Return the records of a decoded body, all or none.
+
+        Raises
+        ------
+        InvalidRequest
+            If an item is wrong; its index is in ``details["field"]``.
+        """
+        ...
+
+
+class OwnEndpoints:
+    """kilter's own protocol.
+
+    Guarantees: an answer leaves only after its record, and a label's receipt after the label, was
+    stored at the deployment's level.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        Answers predictions.
+    journal : Journal
+        Takes feedback.
+    feedback : FeedbackReader
+        Reads feedback bodies.
+    """
+
+    roots = ("predict", "feedback")
+
+    def __init__(self, *, predictor: Predictor, journal: Journal, feedback: FeedbackReader) -> None:
+        self._predictor = predictor
+        self._journal = journal
+        self._feedback = feedback
+        self._codecs: Codecs[RowCodec] = Codecs(
+            predictor, lambda signature, max_rows: RowCodec(signature, max_rows=max_rows)
+        )
+
+    def wording(self, error: KilterError, status: int) -> bytes:
+        """Return kilter's error document."""
+        return plain_wording(error, status)
+
+    def routes(self) -> Mapping[tuple[str, str], Handler]:
+        """Return all paths of the protocol."""
+        return {("POST", "/predict/{}"): self._predict, ("POST", "/feedback/{}"): self._take_feedback}
+
+    def _predict(self, request: Request, name: str) -> Answer:
+        """Answer ``POST /predict/{deployment}``."""
+        rows = self._codecs.of(name).decode(request.body)
+        options = Options(request.headers, rows.routing_key, rows.timeout_ms)
+        return answered(self._predictor, Ask(name, rows.batch, options, request.started_ns), _encode)
+
+    def _take_feedback(self, request: Request, name: str) -> Answer:
+        """Answer ``POST /feedback/{deployment}``."""
+        route, variant = self._predictor.route(name), self._predictor.variant(name)
+        check_nesting(request.body)
+        try:
+            document = msgspec.json.decode(request.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise malformed(error) from error
+        records = self._feedback.records(name, variant.signature, document)
+        self._journal.feedback(route, records)
+        return json_reply(202, {"accepted": len(records)})
+
+
+def _encode(prediction: Prediction) -> Reply:
+    """Return the answer of ``/predict``."""
+    return Reply(200, prediction_headers(prediction), encode_prediction(prediction))
