@@ -35,7 +35,7 @@ class OipEndpoints:
         Says whether the log refuses records now.
     """
 
-    roots = ("v2",)
+    roots: tuple[str, ...] = ("v2",)
 
     def __init__(self, *, predictor: Predictor, is_failing: Callable[[], bool]) -> None:
         self._predictor = predictor

@@ -56,7 +56,7 @@ class OwnEndpoints:
         Reads feedback bodies.
     """
 
-    roots = ("predict", "feedback")
+    roots: tuple[str, ...] = ("predict", "feedback")
 
     def __init__(self, *, predictor: Predictor, journal: Journal, feedback: FeedbackReader) -> None:
         self._predictor = predictor
