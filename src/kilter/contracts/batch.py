@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from kilter.contracts.arrays import Array
-from kilter.contracts.swift import Swift
+if TYPE_CHECKING:
+    from kilter.contracts.arrays import Array
 
 __all__ = ["Batch", "Scores"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch(metaclass=Swift):
+class Batch(NamedTuple):
     """Validated rows in the order of a signature.
 
     ``numeric`` is float64 of shape (rows, len(signature.numeric_names)), C order, NaN = missing,
@@ -24,8 +23,7 @@ class Batch(metaclass=Swift):
     text: Array
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scores(metaclass=Swift):
+class Scores(NamedTuple):
     """What a model answered, before any calibration map.
 
     ``values`` is float64: probabilities of shape (rows, classes) in the order of

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from kilter.contracts.prediction import Arm, FeedbackRecord, RecordKind, SchemaRecord
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kilter.contracts.arrays import Array
-    from kilter.contracts.batch import Batch
     from kilter.contracts.log import SegmentInfo
+    from kilter.contracts.prediction import FeedbackRecord, PredictionRecord, SchemaRecord
     from kilter.contracts.route import Route
 
 __all__ = ["Journal", "JournalUpkeep"]
@@ -35,40 +32,33 @@ class Journal(Protocol):
         """
         ...
 
-    def predicted(
-        self,
-        route: Route,
-        *,
-        kind: RecordKind = RecordKind.PREDICTION,
-        prediction_id: str,
-        version: int,
-        digest: str,
-        generation: int,
-        arm: Arm,
-        propensity: float,
-        face: str,
-        batch: Batch | None,
-        raw: Array | None,
-        outputs: Array | None,
-        threshold: float,
-        key: int,
-        rows: int | None = None,
-        entity_id: str | None = None,
-        compute_us: int = 0,
-        total_us: int = 0,
-        flags: int = 0,
-        request_id: str = "",
-        parent_id: str = "",
-        error_code: str = "",
-    ) -> bool:
+    def predicted(self, route: Route, record: PredictionRecord) -> bool:
         """Write one request and its answer at the route's level; False if dropped and counted.
-
-        ``outputs`` None means the same as ``raw``; ``batch`` and ``raw`` None stand for a failure.
 
         Raises
         ------
         JournalUnavailable
             If the record cannot be written and the route says ``fail``.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Force everything written so far to the device, waiting for it.
+
+        Raises
+        ------
+        JournalUnavailable
+            If the device refuses.
+        """
+        ...
+
+    async def durable(self) -> None:
+        """Wait until everything written so far is on the device: what level ``disk`` promises.
+
+        Raises
+        ------
+        JournalUnavailable
+            If the device refuses.
         """
         ...
 

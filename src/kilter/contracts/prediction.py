@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag, StrEnum
-from typing import TypeAlias
-
-from kilter.contracts.swift import Swift
+from typing import NamedTuple, TypeAlias
 
 __all__ = [
     "Arm",
@@ -55,14 +53,14 @@ class Flag(IntFlag):
     INPUTS_REDACTED = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictionRecord(metaclass=Swift):
+class PredictionRecord(NamedTuple):
     """One request and its answer (kinds prediction, shadow, failure).
 
     ``numeric`` holds float64 row-major of shape (rows, numeric columns), ``text`` the text cells
     row-major; names are those of the segment's ``SchemaRecord`` for ``digest``. ``raw`` and
     ``outputs`` are float64 (rows, classes) or (rows,): before and after the calibration map
     (``outputs`` empty = the same as ``raw``). ``key`` is the keyed 64-bit hash of the routing key.
+    The order of the fields after ``kind`` is that of the log's bytes: new ones are only appended.
     """
 
     kind: RecordKind
@@ -90,6 +88,8 @@ class PredictionRecord(metaclass=Swift):
     parent_id: str = ""
     rollout_id: str = ""
     error_code: str = ""
+    queue_us: int = 0
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ first), and raises AssertionError with the promise that was broken. Run all of `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from struct import pack
 from typing import TypeAlias
 
@@ -104,9 +103,9 @@ def _sealed(log: RecordLog, records: Iterable[LogRecord]) -> None:
 
 def records_are_read_back_in_order(open_log: Callable[[], RecordLog], store: SegmentStore) -> None:
     """Every kind of record comes back equal, in order."""
-    shadow = replace(prediction(3), kind=RecordKind.SHADOW, arm=Arm.SHADOW, parent_id=request_id(2))
-    failure = replace(
-        prediction(4), kind=RecordKind.FAILURE, rows=0, numeric=b"", text=(), raw=b"", error_code="model.failed"
+    shadow = prediction(3)._replace(kind=RecordKind.SHADOW, arm=Arm.SHADOW, parent_id=request_id(2))
+    failure = prediction(4)._replace(
+        kind=RecordKind.FAILURE, rows=0, numeric=b"", text=(), raw=b"", error_code="model.failed"
     )
     event = EventRecord(ts_ns=START_NS, name="swap", detail="generation 2")
     records: list[LogRecord] = [prediction(1), prediction(2, rows=3), shadow, failure, feedback(1), event]

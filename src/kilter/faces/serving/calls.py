@@ -83,13 +83,12 @@ class Codecs(Generic[_Codec]):
         NotReady
             If no table is in force yet.
         """
-        route, variant = self._predictor.route(deployment), self._predictor.variant(deployment, version)
-        key = (variant.digest, route.max_rows)
-        codec = self._made.get(key)
+        target = self._predictor.target(deployment, version)
+        codec = self._made.get(target.codec_key)
         if codec is None:
             if len(self._made) >= _MAX_CODECS:
                 self._made.clear()
-            codec = self._made[key] = self._make(variant.signature, route.max_rows)
+            codec = self._made[target.codec_key] = self._make(target.variant.signature, target.route.max_rows)
         return codec
 
 
@@ -110,6 +109,9 @@ def answered(predictor: Predictor, ask: Ask, encode: Callable[[Prediction], Repl
     KilterError
         Whatever stands in the way; raised later by an answer that comes later.
     """
+    target = predictor.target(ask.deployment, ask.version)
+    if not predictor.is_immediate(target, ask.batch.rows):
+        return _later(predictor, ask, encode)
     deployment, batch, options, started_ns, version, face = ask
     made = predictor.answer(
         deployment,
@@ -120,6 +122,21 @@ def answered(predictor: Predictor, ask: Ask, encode: Callable[[Prediction], Repl
         request_id=options.request_id,
         started_ns=started_ns,
         deadline_ms=options.deadline_ms,
+    )
+    return encode(made)
+
+
+async def _later(predictor: Predictor, ask: Ask, encode: Callable[[Prediction], Reply]) -> Reply:
+    """Predict and encode while others are answered."""
+    made = await predictor.answer_later(
+        ask.deployment,
+        ask.batch,
+        routing_key=ask.options.routing_key,
+        version=ask.version,
+        face=ask.face,
+        request_id=ask.options.request_id,
+        started_ns=ask.started_ns,
+        deadline_ms=ask.options.deadline_ms,
     )
     return encode(made)
 

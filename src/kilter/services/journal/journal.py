@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kilter.contracts.prediction import Arm, EventRecord, FeedbackRecord, Flag, PredictionRecord, RecordKind
+from kilter.contracts.prediction import EventRecord, Flag
 from kilter.errors import JournalUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kilter.contracts.arrays import Array
-    from kilter.contracts.batch import Batch
     from kilter.contracts.clock import Clock
     from kilter.contracts.log import RecordLog, SegmentInfo
-    from kilter.contracts.prediction import LogRecord, SchemaRecord
+    from kilter.contracts.prediction import FeedbackRecord, LogRecord, PredictionRecord, SchemaRecord
     from kilter.contracts.route import Route
 
 __all__ = ["Journal"]
@@ -28,8 +26,7 @@ _RECORD_BYTES = 512  # what a record weighs beside its tensors, roughly
 class Journal:
     """Builds records and writes them at the level of durability that a route asks for.
 
-    Guarantees: records are stamped at the moment they are written, so that whatever comes after a
-    ``seal`` is later than it. Columns named in ``route.redact`` never reach the log. A record that
+    Guarantees: columns named in ``route.redact`` never reach the log. A record that
     cannot be written is an error (``on_full = "fail"``) or counted (``"count"``), never lost in
     silence. Not thread-safe: one event loop owns it; only ``sync`` may run beside it.
 
@@ -38,14 +35,14 @@ class Journal:
     log : RecordLog
         Where records go.
     clock : Clock
-        Gives each record its time.
+        Gives events their time.
     """
 
     def __init__(self, *, log: RecordLog, clock: Clock) -> None:
         self._log = log
         self._clock = clock
         self._schemas: dict[str, SchemaRecord] = {}
-        self._redactions: dict[tuple[str, tuple[str, ...]], tuple[list[int], list[int]]] = {}
+        self._redactions: dict[tuple[str, tuple[str, ...]], tuple[list[bool], list[bool]]] = {}
         self._buffer: list[LogRecord] = []
         self._buffered_bytes = 0
         self.dropped = 0
@@ -67,84 +64,30 @@ class Journal:
         self._schemas[schema.digest] = schema
         self._log.append((schema,))
 
-    def predicted(
-        self,
-        route: Route,
-        *,
-        prediction_id: str,
-        version: int,
-        digest: str,
-        generation: int,
-        arm: Arm,
-        propensity: float,
-        face: str,
-        batch: Batch | None,
-        raw: Array | None,
-        outputs: Array | None,
-        threshold: float,
-        key: int,
-        kind: RecordKind = RecordKind.PREDICTION,
-        rows: int | None = None,
-        entity_id: str | None = None,
-        compute_us: int = 0,
-        total_us: int = 0,
-        flags: int = 0,
-        request_id: str = "",
-        parent_id: str = "",
-        error_code: str = "",
-    ) -> bool:
+    def predicted(self, route: Route, record: PredictionRecord) -> bool:
         """Write one answer, shadow or failure down.
 
         Parameters
         ----------
         route : Route
-            Says deployment, rollout, redaction, durability and what to do when the log is full.
-        batch, raw, outputs : Batch, Array or None
-            Inputs; answers before and after the calibration map (None: the same as ``raw``). A
-            failure may lack them all; then ``rows`` says how many were asked.
+            Says redaction, durability and what to do when the log is full.
+        record : PredictionRecord
+            With the time of this moment.
 
         Returns
         -------
         bool
-            True if it is stored at the route's level, False if it was dropped and counted.
+            True if it is stored at the route's level (``disk``: once ``durable`` returns), False if
+            it was dropped and counted.
 
         Raises
         ------
         JournalUnavailable
             If the log cannot accept it and the route says ``fail``.
         """
-        numeric, text = _cells(batch)
-        if route.redact and batch is not None and batch.rows:
-            numeric, text = self._redact(route, digest, batch)
-            flags |= Flag.INPUTS_REDACTED
-        record = PredictionRecord(
-            kind=kind,
-            prediction_id=prediction_id,
-            ts_ns=self._clock.time_ns(),
-            deployment=route.deployment,
-            version=version,
-            digest=digest,
-            generation=generation,
-            arm=arm,
-            propensity=propensity,
-            face=face,
-            rows=rows if rows is not None else batch.rows if batch is not None else 0,
-            numeric=numeric,
-            text=text,
-            raw=b"" if raw is None else raw.tobytes(),
-            outputs=b"" if outputs is None else outputs.tobytes(),
-            threshold=threshold,
-            key=key,
-            entity_id=entity_id,
-            compute_us=compute_us,
-            total_us=total_us,
-            flags=int(flags),
-            request_id=request_id,
-            parent_id=parent_id,
-            rollout_id=route.rollout_id,
-            error_code=error_code,
-        )
-        return self._write(route, (record,), len(numeric) + len(record.raw) + len(record.outputs))
+        if route.redact:
+            record = self._redacted(route, record)
+        return self._write(route, (record,), len(record.numeric) + len(record.raw) + len(record.outputs))
 
     def feedback(self, route: Route, records: Sequence[FeedbackRecord]) -> bool:
         """Write labels down, all of them or none.
@@ -209,6 +152,16 @@ class Journal:
         """
         self._log.sync()
 
+    async def durable(self) -> None:
+        """Wait until everything written so far is on the device.
+
+        Raises
+        ------
+        JournalUnavailable
+            If the device refuses.
+        """
+        self._log.sync()
+
     def seal(self) -> SegmentInfo | None:
         """Write what is gathered and end the segment, so that it can be compacted.
 
@@ -245,8 +198,6 @@ class Journal:
                 self._gather(records, tensor_bytes)
             else:
                 self._append(records)
-                if route.durable == "disk":
-                    self._log.sync()
         except JournalUnavailable:
             self.failing = True
             if route.on_full == "count":
@@ -271,31 +222,26 @@ class Journal:
             raise
         self.failing = False
 
-    def _redact(self, route: Route, digest: str, batch: Batch) -> tuple[bytes, tuple[str | None, ...]]:
-        """Return the cells with the named columns blanked: NaN for numbers, None for text."""
-        places = self._redactions.get((digest, route.redact))
+    def _redacted(self, route: Route, record: PredictionRecord) -> PredictionRecord:
+        """Return the record with the named columns blanked: NaN for numbers, None for text."""
+        if not (record.numeric or record.text):
+            return record
+        flags = record.flags | Flag.INPUTS_REDACTED
+        places = self._redactions.get((record.digest, route.redact))
         if places is None:
-            schema = self._schemas.get(digest)
+            schema = self._schemas.get(record.digest)
             if schema is None:  # nothing tells which columns these are, so none is written
-                return b"", ()
+                return record._replace(numeric=b"", text=(), flags=int(flags))
             named = set(route.redact)
             places = (
-                [i for i, name in enumerate(schema.numeric) if name in named],
-                [i for i, name in enumerate(schema.text) if name in named],
+                [name in named for name in schema.numeric],
+                [name in named for name in schema.text],
             )
-            self._redactions[digest, route.redact] = places
-        numeric = np.array(batch.numeric, dtype=np.float64)
-        text = np.array(batch.text, dtype=object)
-        if places[0]:
-            numeric[:, places[0]] = np.nan
-        if places[1]:
-            text[:, places[1]] = None
-        return numeric.tobytes(), tuple(text.ravel().tolist())
-
-
-def _cells(batch: Batch | None) -> tuple[bytes, tuple[str | None, ...]]:
-    """Return a batch's cells, row by row."""
-    if batch is None:
-        return b"", ()
-    text = np.asarray(batch.text)
-    return batch.numeric.tobytes(), tuple(text.ravel().tolist()) if text.size else ()
+            self._redactions[record.digest, route.redact] = places
+        hidden, veiled = np.array(places[0], dtype=bool), np.array(places[1], dtype=bool)
+        numeric = np.frombuffer(record.numeric).reshape(record.rows, len(hidden)).copy()
+        text = np.array(record.text, dtype=object).reshape(record.rows, len(veiled))
+        numeric[:, hidden] = np.nan
+        text[:, veiled] = None
+        cells = tuple(text.ravel().tolist())
+        return record._replace(numeric=numeric.tobytes(), text=cells, flags=int(flags))

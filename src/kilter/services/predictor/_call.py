@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from kilter.contracts.batch import Batch
-from kilter.contracts.prediction import Arm
 from kilter.contracts.route import Route
-from kilter.errors import DeadlineExceeded, NotFound
+from kilter.errors import DeadlineExceeded
 from kilter.measures.rows import FloatArray, label_text
-from kilter.policy.routing import Assignment, pinned
+from kilter.policy.routing import Assignment
 from kilter.services.predictor._variant import Variant
 
-__all__ = ["Call", "Prediction", "key_of", "late", "pinned_to"]
+if TYPE_CHECKING:
+    from kilter.contracts.prediction import Arm
+
+__all__ = ["Call", "Prediction", "key_of", "late"]
 
 
 class Prediction(NamedTuple):
-    """An answer that is on record.
+    """An answer.
 
     ``values`` is float64 after calibration: (rows, classes), or (rows,) for regression. ``labels``
-    are positions among the classes (empty for regression).
+    are positions among the classes (empty for regression). ``is_logged`` is false where the log was
+    full and the route says ``count``.
     """
 
     prediction_id: str
@@ -33,11 +36,17 @@ class Prediction(NamedTuple):
     variant: Variant
     values: FloatArray
     labels: list[int]
+    is_logged: bool = True
+    is_fallback: bool = False
 
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way: what the record needs whether it succeeds or fails."""
+    """One request on its way: what the record needs whether it succeeds or fails.
+
+    ``batch`` is what ``variant`` takes, ``asked`` what the caller sent: they differ where a challenger
+    takes other columns. Times are those of ``time.perf_counter_ns()``.
+    """
 
     route: Route
     variant: Variant
@@ -45,22 +54,15 @@ class Call:
     assignment: Assignment
     prediction_id: str
     batch: Batch
+    asked: Batch
     key: str
     face: str
     request_id: str
     entity_id: str | None
     flags: int
     started_ns: int
+    deadline_ns: int
     parent_id: str = ""
-
-
-def pinned_to(route: Route, version: int) -> Assignment:
-    """Return the assignment of a request for one version; ``Predictor.variant`` has found it."""
-    wanted = pinned(route, version)
-    if wanted is None:
-        message = f"version {version} of `{route.deployment}` is not loaded"
-        raise NotFound(message, hint="leave the version out")
-    return Assignment(wanted, Arm.PINNED, 1.0, is_judged=False)
 
 
 def key_of(route: Route, variant: Variant, batch: Batch) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilter.errors import NotFound, NotReady, WorldMoved
-from kilter.services.predictor._snapshot import Snapshot, build, variants_of
+from kilter.services.predictor._snapshot import Snapshot, Target, build, variants_of
 from kilter.services.predictor._variant import load
 
 if TYPE_CHECKING:
@@ -79,6 +79,24 @@ class LoadedRoutes:
         message = f"there is no deployment `{deployment[:80]}`"
         raise NotFound(message, hint=f"use one of {names}" if names else "deploy a model with `kilter apply`")
 
+    def target(self, deployment: str, version: int | None = None) -> Target:
+        """Return whom a request asks: the deployment, or one of its versions by number.
+
+        Raises
+        ------
+        NotFound
+            If there is no such deployment, or the version is not loaded.
+        NotReady
+            If no table is in force yet.
+        """
+        target = self._snapshot.targets.get((deployment, version))
+        if target is None:
+            self.route(deployment)
+            loaded = ", ".join(f"`{known}`" for known in self.versions(deployment))
+            message = f"version {version} of `{deployment}` is not loaded"
+            raise NotFound(message, hint=f"use one of {loaded}, or leave the version out")
+        return target
+
     def variant(self, deployment: str, version: int | None = None) -> Variant:
         """Return the loaded version by number, or the champion, whose signature requests follow.
 
@@ -89,14 +107,7 @@ class LoadedRoutes:
         NotReady
             If no table is in force yet.
         """
-        route = self.route(deployment)
-        number = route.champion.version if version is None else version
-        variant = self._snapshot.variants.get((deployment, number))
-        if variant is None:
-            loaded = ", ".join(f"`{known}`" for known in self.versions(deployment))
-            message = f"version {version} of `{deployment}` is not loaded"
-            raise NotFound(message, hint=f"use one of {loaded}, or leave the version out")
-        return variant
+        return self.target(deployment, version).variant
 
     def versions(self, deployment: str) -> tuple[int, ...]:
         """Return the numbers of a deployment's loaded versions, in order.

@@ -10,18 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kilter.contracts.batch import Batch
+from kilter.contracts.prediction import Arm
 from kilter.contracts.route import Route
 from kilter.errors import SchemaMismatch
 from kilter.policy.routing import Assignment, assign
 from kilter.services.predictor._variant import Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from kilter.contracts.route import RouteTable, RouteVariant
     from kilter.contracts.signature import Signature
 
-__all__ = ["Projection", "Snapshot", "build", "variants_of"]
+__all__ = ["Projection", "Snapshot", "Target", "build", "variants_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +39,34 @@ class Projection:
         return Batch(rows=batch.rows, numeric=np.ascontiguousarray(numeric[:, self.numeric]), text=text[:, self.text])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """Whom a request can ask: a deployment, or one of its versions by number.
+
+    ``variant`` is the version whose signature requests follow. ``assignment`` is what every request
+    gets, None where that depends on its routing key. ``codec_key`` names what a reader of requests
+    depends on.
+    """
+
+    route: Route
+    variant: Variant
+    generation: int
+    assignment: Assignment | None
+    codec_key: tuple[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Routes by deployment, versions by deployment and number.
+    """Routes by deployment, versions and targets by deployment and number.
 
-    ``projections`` are there only where columns differ, ``plain`` only for routes without a challenger:
-    what every request of theirs is assigned.
+    The target under None is the deployment itself. ``projections`` are there only where columns differ.
     """
 
     generation: int = 0
     routes: Mapping[str, Route] = field(default_factory=dict)
     variants: Mapping[tuple[str, int], Variant] = field(default_factory=dict)
     projections: Mapping[tuple[str, int], Projection] = field(default_factory=dict)
-    plain: Mapping[str, Assignment] = field(default_factory=dict)
+    targets: Mapping[tuple[str, int | None], Target] = field(default_factory=dict)
 
     def by_digest(self) -> dict[str, Variant]:
         """Return the loaded versions by digest."""
@@ -84,10 +101,29 @@ def build(table: RouteTable, obtain: Callable[[RouteVariant], Variant]) -> Snaps
             if projection is not None:
                 projections[route.deployment, beside.version] = projection
     routes = {route.deployment: route for route in table.routes}
-    plain = {
-        route.deployment: assign(route, "", table.written_at) for route in table.routes if route.challenger is None
+    targets = {
+        (route.deployment, number): Target(
+            route=route,
+            variant=variant,
+            generation=table.generation,
+            assignment=assignment,
+            codec_key=(variant.digest, route.max_rows),
+        )
+        for route in table.routes
+        for number, variant, assignment in _ways(route, table.written_at, variants)
     }
-    return Snapshot(table.generation, routes, variants, projections, plain)
+    return Snapshot(table.generation, routes, variants, projections, targets)
+
+
+def _ways(
+    route: Route, now: datetime, variants: Mapping[tuple[str, int], Variant]
+) -> Iterator[tuple[int | None, Variant, Assignment | None]]:
+    """Yield the ways to ask a deployment: for itself, and for each version by number."""
+    plain = assign(route, "", now) if route.challenger is None else None
+    yield None, variants[route.deployment, route.champion.version], plain
+    for wanted in variants_of(route):
+        pinned = Assignment(wanted, Arm.PINNED, 1.0, is_judged=False)
+        yield wanted.version, variants[route.deployment, wanted.version], pinned
 
 
 def _projection(deployment: str, champion: Variant, other: Variant) -> Projection | None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kilter.contracts.prediction import Arm, Flag, RecordKind
+from kilter.contracts.prediction import Arm, Flag, PredictionRecord, RecordKind
 from kilter.errors import DeadlineExceeded, ModelFailed
 from kilter.policy.routing import Assignment, assign, hash64, is_shadowed
-from kilter.services.predictor._call import Call, Prediction, key_of, late, pinned_to
+from kilter.services.predictor._call import Call, Prediction, key_of, late
 from kilter.services.predictor._loaded import LoadedRoutes
 from kilter.services.predictor._shadow import ShadowQueue
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kilter.contracts.journal import Journal
     from kilter.contracts.scoring import IdSource
     from kilter.measures.rows import FloatArray
+    from kilter.services.predictor._snapshot import Target
 
 __all__ = ["Predictor"]
 
@@ -128,44 +129,68 @@ class Predictor(LoadedRoutes):
         JournalUnavailable
             If the record cannot be written and the route says ``fail``.
         """
-        started = started_ns or time.perf_counter_ns()
-        snapshot = self._snapshot
-        route = snapshot.routes.get(deployment) or self.route(deployment)
-        number = route.champion.version if version is None else version
-        asked = snapshot.variants.get((deployment, number)) or self.variant(deployment, version)
-        prediction_id, flags = self._ids.new(""), 0
-        entity = routing_key if routing_key is not None else key_of(route, asked, batch)
-        key = entity
-        if key is None:
-            key, flags = prediction_id, _UNSTICKY
-        elif route.key in route.redact:
-            entity = None  # personal: only its keyed hash is written
-        if version is not None:
-            assignment = pinned_to(route, version)
-        else:
-            assignment = snapshot.plain.get(deployment) or assign(route, key, self._clock.now())
-        call = Call(
-            route,
-            snapshot.variants[deployment, assignment.variant.version],
-            snapshot.generation,
-            assignment,
-            prediction_id,
+        call = self._begin(
+            self._snapshot.targets.get((deployment, version)) or self.target(deployment, version),
             batch,
-            key,
-            face,
-            request_id,
-            entity,
-            flags,
-            started,
+            routing_key,
+            face=face,
+            request_id=request_id,
+            started_ns=started_ns,
+            deadline_ms=deadline_ms,
         )
-        self.requests += 1
-        limit_ms = route.deadline_ms if deadline_ms is None else min(deadline_ms, route.deadline_ms)
+        begun = time.perf_counter_ns()
         try:
-            return self._run(call, started + limit_ms * _NS_PER_MS)
+            if begun > call.deadline_ns:
+                raise late(call)
+            prediction = self._finish(call, call.variant.run(call.batch), begun)
         except (ModelFailed, DeadlineExceeded) as error:
-            self.failures += 1
-            self._write(call, RecordKind.FAILURE, None, error_code=error.code)
+            self._fail(call, error)
             raise
+        if call.route.durable == "disk":
+            self._journal.sync()
+        return prediction
+
+    async def answer_later(
+        self,
+        deployment: str,
+        batch: Batch,
+        *,
+        routing_key: str | None = None,
+        version: int | None = None,
+        face: str = "http",
+        request_id: str = "",
+        started_ns: int = 0,
+        deadline_ms: int | None = None,
+    ) -> Prediction:
+        """As ``answer``, for what must be waited for: other requests are answered meanwhile.
+
+        Parameters and errors are those of ``answer``.
+        """
+        call = self._begin(
+            self.target(deployment, version),
+            batch,
+            routing_key,
+            face=face,
+            request_id=request_id,
+            started_ns=started_ns,
+            deadline_ms=deadline_ms,
+        )
+        begun = time.perf_counter_ns()
+        try:
+            if begun > call.deadline_ns:
+                raise late(call)
+            prediction = self._finish(call, call.variant.run(call.batch), begun)
+        except (ModelFailed, DeadlineExceeded) as error:
+            self._fail(call, error)
+            raise
+        if call.route.durable == "disk":
+            await self._journal.durable()
+        return prediction
+
+    def is_immediate(self, target: Target, rows: int) -> bool:
+        """Say whether ``answer`` returns within the time that other requests may be kept waiting."""
+        del rows
+        return target.route.durable != "disk"
 
     def run_shadow(self) -> bool:
         """Run the shadow copy that waits longest; False if none waits. A failing one is on record, too.
@@ -192,35 +217,81 @@ class Predictor(LoadedRoutes):
             self._write(call, RecordKind.SHADOW, raw, outputs=outputs, compute_ns=elapsed)
         return True
 
-    def _run(self, call: Call, deadline_ns: int) -> Prediction:
-        """Run the model, write the record, queue a shadow copy."""
-        begun = time.perf_counter_ns()
-        if begun > deadline_ns:
-            raise late(call)
-        projection = self._snapshot.projections.get((call.route.deployment, call.variant.number))
-        if projection is not None and call.assignment.arm is not Arm.PINNED:
-            champion_batch, call.batch = call.batch, projection.of(call.batch)
-        else:
-            champion_batch = call.batch
-        raw = call.variant.run(call.batch)
-        outputs = call.variant.calibrated(raw)
+    def _begin(
+        self,
+        target: Target,
+        batch: Batch,
+        routing_key: str | None,
+        *,
+        face: str,
+        request_id: str,
+        started_ns: int,
+        deadline_ms: int | None,
+    ) -> Call:
+        """Choose who answers."""
+        route = target.route
+        started = started_ns or time.perf_counter_ns()
+        prediction_id, flags = self._ids.new(""), 0
+        entity = routing_key if routing_key is not None or not route.key else key_of(route, target.variant, batch)
+        key = entity
+        if key is None:
+            key, flags = prediction_id, _UNSTICKY
+        elif route.key in route.redact:
+            entity = None  # personal: only its keyed hash is written
+        assignment = target.assignment or assign(route, key, self._clock.now())
+        variant, asked = target.variant, batch
+        if assignment.variant.version != variant.number:
+            place = (route.deployment, assignment.variant.version)
+            variant = self._snapshot.variants[place]
+            projection = self._snapshot.projections.get(place)
+            if projection is not None:
+                batch = projection.of(asked)
+        self.requests += 1
+        limit_ms = route.deadline_ms if deadline_ms is None else min(deadline_ms, route.deadline_ms)
+        return Call(
+            route,
+            variant,
+            target.generation,
+            assignment,
+            prediction_id,
+            batch,
+            asked,
+            key,
+            face,
+            request_id,
+            entity,
+            flags,
+            started,
+            started + limit_ms * _NS_PER_MS,
+        )
+
+    def _finish(self, call: Call, raw: FloatArray, begun_ns: int) -> Prediction:
+        """Calibrate, write the record, queue a shadow copy."""
+        variant, route = call.variant, call.route
+        outputs = variant.calibrated(raw)
         ended = time.perf_counter_ns()
-        if ended > deadline_ns:
+        if ended > call.deadline_ns:
             raise late(call)
-        call.flags |= call.variant.flags(call.batch)
-        self._write(call, RecordKind.PREDICTION, raw, outputs=outputs, compute_ns=ended - begun)
+        call.flags |= variant.flags(call.batch)
+        is_logged = self._write(call, RecordKind.PREDICTION, raw, outputs=outputs, compute_ns=ended - begun_ns)
         values = raw if outputs is None else outputs
-        if call.route.shadow is not None:
-            self._queue_shadow(call, champion_batch)
+        if route.shadow is not None:
+            self._queue_shadow(call)
         return Prediction(
             call.prediction_id,
-            call.route.deployment,
+            route.deployment,
             call.generation,
             call.assignment.arm,
-            call.variant,
+            variant,
             values,
-            call.variant.labels(values),
+            variant.labels(values),
+            is_logged,
         )
+
+    def _fail(self, call: Call, error: ModelFailed | DeadlineExceeded) -> None:
+        """Write a failure down."""
+        self.failures += 1
+        self._write(call, RecordKind.FAILURE, None, error_code=error.code)
 
     def _write(
         self,
@@ -231,42 +302,53 @@ class Predictor(LoadedRoutes):
         outputs: FloatArray | None = None,
         compute_ns: int = 0,
         error_code: str = "",
-    ) -> None:
+    ) -> bool:
         """Write the record of an answer, or of a failure (``raw`` is None)."""
-        variant, assignment = call.variant, call.assignment
-        self._journal.predicted(
-            call.route,
-            kind=kind,
-            prediction_id=call.prediction_id,
-            version=variant.number,
-            digest=variant.digest,
-            generation=call.generation,
-            arm=assignment.arm,
-            propensity=assignment.propensity,
-            face=call.face,
-            batch=None if raw is None else call.batch,
-            raw=raw,
-            outputs=outputs,
-            threshold=variant.manifest.threshold,
-            key=hash64(call.route.salt, call.key),
-            rows=call.batch.rows,
-            entity_id=call.entity_id,
-            compute_us=compute_ns // _NS_PER_US,
-            total_us=(time.perf_counter_ns() - call.started_ns) // _NS_PER_US,
-            flags=call.flags,
-            request_id=call.request_id,
-            parent_id=call.parent_id,
-            error_code=error_code,
+        route, variant, (_, arm, propensity, _) = call.route, call.variant, call.assignment
+        numeric, answers = b"", b""
+        text: tuple[str | None, ...] = ()
+        if raw is not None:
+            cells = np.asarray(call.batch.text)
+            numeric, answers = call.batch.numeric.tobytes(), raw.tobytes()
+            text = tuple(cells.ravel().tolist()) if cells.size else ()
+        now_ns = time.perf_counter_ns()
+        record = PredictionRecord(  # by position, in the order of the fields: keywords would double its price
+            kind,
+            call.prediction_id,
+            self._clock.time_ns(),
+            route.deployment,
+            variant.number,
+            variant.digest,
+            call.generation,
+            arm,
+            propensity,
+            call.face,
+            call.batch.rows,
+            numeric,
+            text,
+            answers,
+            b"" if outputs is None else outputs.tobytes(),
+            variant.manifest.threshold,
+            hash64(route.salt, call.key),
+            call.entity_id,
+            compute_ns // _NS_PER_US,
+            (now_ns - call.started_ns) // _NS_PER_US,
+            call.flags,
+            call.request_id,
+            call.parent_id,
+            route.rollout_id,
+            error_code,
         )
+        return self._journal.predicted(route, record)
 
-    def _queue_shadow(self, call: Call, champion_batch: Batch) -> None:
+    def _queue_shadow(self, call: Call) -> None:
         """Let the shadow version see the request later, if it is sampled."""
         route = call.route
         if route.shadow is None or call.assignment.arm is Arm.PINNED or not is_shadowed(route, call.key):
             return
         place = (route.deployment, route.shadow.version)
         projection = self._snapshot.projections.get(place)
-        batch = champion_batch if projection is None else projection.of(champion_batch)
+        batch = call.asked if projection is None else projection.of(call.asked)
         copy = replace(
             call,
             variant=self._snapshot.variants[place],

@@ -232,6 +232,8 @@ class _Prediction(msgspec.Struct, array_like=True, frozen=True):
     parent_id: str = ""
     rollout_id: str = ""
     error_code: str = ""
+    queue_us: int = 0
+    trace_id: str = ""
 
 
 class _Feedback(msgspec.Struct, array_like=True, frozen=True):
@@ -278,21 +280,19 @@ class Codec:
     def __init__(self) -> None:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decoders = {int(kind): msgspec.msgpack.Decoder(shape) for kind, (_, shape) in _SHAPES.items()}
-        self._names = {int(kind): shape.__struct_fields__ for kind, (_, shape) in _SHAPES.items()}
-        self._values: dict[int, Callable[[LogRecord], tuple[object, ...]]] = {
-            kind: attrgetter(*names) for kind, names in self._names.items()
-        }
         self._prefix = {int(kind): bytes((kind,)) for kind in _SHAPES}
-        self._kinds = {
-            FeedbackRecord: int(RecordKind.FEEDBACK),
-            EventRecord: int(RecordKind.EVENT),
-            SchemaRecord: int(RecordKind.SCHEMA),
+        self._values: dict[type, tuple[bytes, Callable[[LogRecord], tuple[object, ...]]]] = {
+            made: (self._prefix[kind], attrgetter(*shape.__struct_fields__))
+            for kind, (made, shape) in _SHAPES.items()
+            if made is not PredictionRecord
         }
 
     def encode(self, record: LogRecord) -> bytes:
         """Return a record's payload: its kind, then its fields."""
-        kind = record.kind if isinstance(record, PredictionRecord) else self._kinds[type(record)]
-        return self._prefix[kind] + self._encode(self._values[kind](record))
+        if isinstance(record, PredictionRecord):
+            return self._prefix[record[0]] + self._encode(record[1:])
+        prefix, values = self._values[type(record)]
+        return prefix + self._encode(values(record))
 
     def decode(self, payload: memoryview) -> LogRecord | None:
         """Return a payload's record, None for a seal or a kind of a later release.
@@ -303,10 +303,11 @@ class Codec:
         decoder = self._decoders.get(kind)
         if decoder is None:
             return None
-        body = decoder.decode(payload[1:])
-        values = {name: getattr(body, name) for name in self._names[kind]}
-        made, _ = _SHAPES[RecordKind(kind)]
-        return made(kind=RecordKind(kind), **values) if made is PredictionRecord else made(**values)
+        values = msgspec.structs.astuple(decoder.decode(payload[1:]))
+        made, shape = _SHAPES[RecordKind(kind)]
+        if made is PredictionRecord:
+            return PredictionRecord(RecordKind(kind), *values)
+        return made(**dict(zip(shape.__struct_fields__, values, strict=True)))
 
     def stamps(self, payload: memoryview) -> tuple[int, ...] | None:
         """Return a record's time, nothing for a frame that is no record, None for one that cannot be read."""

@@ -31,6 +31,7 @@ __all__ = ["RowCodec", "RowRequest", "encode_prediction"]
 
 _Row = TypeVar("_Row")
 _EXACT_INT = Annotated[int, msgspec.Meta(ge=-EXACT, le=EXACT)]
+_EXACT_FLOAT = Annotated[float, msgspec.Meta(gt=-EXACT, lt=EXACT)]
 _astuple = msgspec.structs.astuple
 _PATH = re.compile(r" - at `(?P<path>\$.*)`$", re.DOTALL)
 _KEYS = ("rows", "routing_key", "timeout_ms")
@@ -81,6 +82,7 @@ class RowCodec:
         self._integers = np.flatnonzero(integers) if any(integers) else None
         self._is_plain = all(column.type is ColumnType.FLOAT and not column.nullable for column in signature.columns)
         self._text_free = np.empty((1, 0), dtype=np.object_)
+        self._one = (1, self._width)
 
     def decode(self, body: bytes) -> RowRequest:
         """Return the batch and options of a body.
@@ -112,19 +114,15 @@ class RowCodec:
             return self._decode_strictly(body, error)
         self._check_count(len(rows))
         if self._is_plain and len(rows) == 1:  # one row of floats: cheaper without numpy
-            row = _astuple(rows[0])
-            is_doubtful = min(row) <= -EXACT or max(row) >= EXACT
-            numeric = np.ndarray((1, self._width), np.float64, self._pack(*row))
-            batch = Batch(rows=1, numeric=numeric, text=self._text_free)
-        else:
-            batch = self._batch([_astuple(row) for row in rows])
-            is_doubtful = self._is_doubtful(np.asarray(batch.numeric))
-        return self._decode_strictly(body, None) if is_doubtful else RowRequest(batch, key, timeout)
+            numeric = np.ndarray(self._one, np.float64, self._pack(*_astuple(rows[0])))
+            return RowRequest(Batch(1, numeric, self._text_free), key, timeout)
+        batch = self._batch([_astuple(row) for row in rows])
+        if self._is_fractional(np.asarray(batch.numeric)):
+            return self._decode_strictly(body, None)
+        return RowRequest(batch, key, timeout)
 
-    def _is_doubtful(self, numeric: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
-        """Say whether a number may have lost digits, or an integer column holds a fraction."""
-        if (np.abs(numeric) >= EXACT).any():
-            return True
+    def _is_fractional(self, numeric: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
+        """Say whether an integer column holds a fraction."""
         if self._integers is None:
             return False
         integers = numeric[:, self._integers]
@@ -174,8 +172,8 @@ class RowCodec:
 def _field(position: int, column: Column) -> tuple[str, Any] | tuple[str, Any, Any]:
     """Return the typed decoder's field of one column."""
     kinds: dict[ColumnType, Any] = {
-        ColumnType.FLOAT: float,
-        ColumnType.INTEGER: float if column.nullable else _EXACT_INT,
+        ColumnType.FLOAT: _EXACT_FLOAT,  # beyond, an integer may have lost digits: the strict reader sees those
+        ColumnType.INTEGER: _EXACT_FLOAT if column.nullable else _EXACT_INT,
         ColumnType.BOOLEAN: bool,
         ColumnType.TEXT: str,
     }
