@@ -40,7 +40,8 @@ class Variant:
     """A version in memory, with everything an answer needs computed once.
 
     ``low`` and ``high`` are float64 (numeric columns,); ``levels`` holds the known values of each
-    text column, empty where they are not listed. ``positive`` is ``signature.positive_index``.
+    text column, empty where they are not listed. ``positive`` is ``signature.positive_index``;
+    ``may_lack`` says whether a number may be missing.
     """
 
     number: int
@@ -53,6 +54,7 @@ class Variant:
     high: FloatArray
     levels: tuple[frozenset[str], ...]
     positive: int
+    may_lack: bool
 
     @property
     def schema(self) -> SchemaRecord:
@@ -121,11 +123,13 @@ class Variant:
 
     def flags(self, batch: Batch) -> int:
         """Return facts about the inputs that monitoring wants to know; none of them is an error."""
-        flags, numeric = 0, np.asarray(batch.numeric)
-        is_usual = (numeric >= self.low) & (numeric <= self.high)  # false for NaN
-        if 0 in is_usual.tobytes():
+        flags = 0
+        numeric = np.asarray(batch.numeric)
+        # One pass for the usual case: clipping changes no byte. NaN survives it, so a gap is looked for by itself.
+        if numeric.clip(self.low, self.high).tobytes() != numeric.tobytes() or self.may_lack:
             is_missing = np.isnan(numeric)
             flags |= _MISSING_FILLED if is_missing.any() else 0
+            is_usual = (numeric >= self.low) & (numeric <= self.high)
             flags |= 0 if (is_usual | is_missing).all() else _OUT_OF_RANGE
         for position, levels in enumerate(self.levels):
             cells = set(np.asarray(batch.text)[:, position].tolist())
@@ -202,6 +206,7 @@ def load(
         high=np.array([np.inf if column.high is None else column.high for column in numeric]),
         levels=tuple(frozenset(column.levels) for column in signature.columns if column.type is ColumnType.TEXT),
         positive=signature.positive_index,
+        may_lack=any(column.nullable for column in numeric),
     )
     try:
         if manifest.golden_file:

@@ -10,7 +10,8 @@ from kilter.faces.serving.calls import Ask, Codecs, Options, answered, predictio
 from kilter.faces.serving.document import malformed
 from kilter.faces.serving.exchange import Reply, json_reply
 from kilter.faces.serving.limits import check_nesting
-from kilter.faces.serving.own.rows import RowCodec, encode_prediction
+from kilter.faces.serving.own.answer import AnswerEncoder
+from kilter.faces.serving.own.rows import RowCodec
 from kilter.faces.serving.router import plain_wording
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class OwnEndpoints:
         self._predictor = predictor
         self._journal = journal
         self._feedback = feedback
+        self._answers = AnswerEncoder()
         self._codecs: Codecs[RowCodec] = Codecs(
             predictor, lambda signature, max_rows: RowCodec(signature, max_rows=max_rows)
         )
@@ -78,7 +80,11 @@ class OwnEndpoints:
         """Answer ``POST /predict/{deployment}``."""
         rows = self._codecs.of(name).decode(request.body)
         options = Options(request.headers, rows.routing_key, rows.timeout_ms)
-        return answered(self._predictor, Ask(name, rows.batch, options, request.started_ns), _encode)
+        return answered(self._predictor, Ask(name, rows.batch, options, request.started_ns), self._encode)
+
+    def _encode(self, prediction: Prediction) -> Reply:
+        """Return the answer of ``/predict``."""
+        return Reply(200, prediction_headers(prediction), self._answers.encode(prediction))
 
     def _take_feedback(self, request: Request, name: str) -> Answer:
         """Answer ``POST /feedback/{deployment}``."""
@@ -90,9 +96,14 @@ class OwnEndpoints:
             raise malformed(error) from error
         records = self._feedback.records(name, variant.signature, document)
         self._journal.feedback(route, records)
-        return json_reply(202, {"accepted": len(records)})
+        return self._received(len(records)) if route.durable == "disk" else _receipt(len(records))
+
+    async def _received(self, count: int) -> Reply:
+        """Acknowledge labels once they are on the device."""
+        await self._journal.durable()
+        return _receipt(count)
 
 
-def _encode(prediction: Prediction) -> Reply:
-    """Return the answer of ``/predict``."""
-    return Reply(200, prediction_headers(prediction), encode_prediction(prediction))
+def _receipt(count: int) -> Reply:
+    """Return the answer of ``/feedback``."""
+    return json_reply(202, {"accepted": count})

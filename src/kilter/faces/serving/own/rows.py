@@ -1,4 +1,4 @@
-"""The body of ``POST /predict``: JSON rows to a batch, predictions to JSON.
+"""The body of ``POST /predict``: JSON rows to a batch.
 
 One typed decoder is built per signature; what it refuses is looked at again by ``strict``, which
 decides and words the error.
@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
-import orjson
 
 from kilter.contracts.batch import Batch
-from kilter.contracts.signature import ColumnType, Task
+from kilter.contracts.signature import ColumnType
 from kilter.errors import InvalidRequest, KilterError
 from kilter.faces.serving.document import EXACT, malformed
 from kilter.faces.serving.limits import check_nesting
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kilter.contracts.signature import Column, Signature
-    from kilter.services.predictor import Prediction
 
-__all__ = ["RowCodec", "RowRequest", "encode_prediction"]
+__all__ = ["RowCodec", "RowRequest"]
 
 _Row = TypeVar("_Row")
 _EXACT_INT = Annotated[int, msgspec.Meta(ge=-EXACT, le=EXACT)]
@@ -210,35 +208,4 @@ def _out_of_range(cause: Exception) -> KilterError:
     message = f"{field}: expected a finite number, got one beyond the range of float64"
     return InvalidRequest(
         message, where=field, hint="send a smaller number, or null for missing", details={"field": field}
-    )
-
-
-def encode_prediction(prediction: Prediction) -> bytes:
-    """Return the JSON answer of ``/predict``."""
-    variant, request = prediction.variant, prediction.prediction_id
-    signature = variant.signature
-    rows: list[dict[str, Any]]
-    values = prediction.values.tolist()
-    if signature.task is Task.REGRESSION:
-        rows = [{"id": f"{request}:{index}", "value": value} for index, value in enumerate(values)]
-    else:
-        classes, decided = signature.classes, prediction.labels
-        positive = variant.positive if signature.task is Task.BINARY else None
-        rows = [
-            {
-                "id": f"{request}:{index}",
-                "label": classes[label],
-                "score": row[label if positive is None else positive],
-                "probabilities": dict(zip(classes, row, strict=True)),
-            }
-            for index, (label, row) in enumerate(zip(decided, values, strict=True))
-        ]
-    return orjson.dumps(
-        {
-            "prediction_id": request,
-            "deployment": prediction.deployment,
-            "version": variant.name,
-            "generation": prediction.generation,
-            "predictions": rows,
-        }
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Cell: TypeAlias = "float | str | None"
 
-__all__ = ["cells_of", "kind_of", "refusal"]
+__all__ = ["cell_of", "cells_of", "kind_of", "refusal", "unknown_column"]
 
 _WANTED = {
     ColumnType.FLOAT: "a number",
@@ -56,11 +56,11 @@ def _row(columns: dict[str, Column], names: tuple[str, ...], row: object, where:
         raise refusal(where, "an object of column and value", kind_of(row), 'send rows like `{"age": 41}`')
     for name in row:
         if name not in columns:
-            raise _unknown_column(columns, name, where)
-    return tuple(_cell(columns[name], row, f"{where}.{name}") for name in names)
+            raise unknown_column(columns, name, where)
+    return tuple(cell_of(columns[name], row, f"{where}.{name}") for name in names)
 
 
-def _unknown_column(columns: dict[str, Column], name: str, where: str) -> SchemaMismatch:
+def unknown_column(columns: dict[str, Column], name: str, where: str) -> SchemaMismatch:
     """Build the error of a column that the model does not take."""
     near = get_close_matches(name[:200], list(columns), n=1, cutoff=0.6)
     hint = f"use `{near[0]}`" if near else "remove it; the model's metadata lists its columns"
@@ -73,7 +73,7 @@ def _unknown_column(columns: dict[str, Column], name: str, where: str) -> Schema
     )
 
 
-def _cell(column: Column, row: dict[str, object], field: str) -> Cell:
+def cell_of(column: Column, row: dict[str, object], field: str) -> Cell:
     """Validate one cell and narrow it to float, text or None."""
     value = row.get(column.name)
     wanted = _WANTED[column.type]
