@@ -1,1 +1,1 @@
-"""How many single-row predictions one serving process answers, beside a handler that does nothing."""
+"""What one serving process answers, beside a handler that does nothing and beside other servers of models."""

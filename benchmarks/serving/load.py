@@ -1,6 +1,9 @@
-"""The load: keep-alive connections, each with one request in flight, in a process of its own.
+"""The load without wrk: keep-alive connections, each with one request in flight, in a process of its own.
 
-A closed loop: it measures how much is answered, not how long a user waits under a given rate.
+A closed loop: it measures how much is answered, not how long a user waits under a given rate. It costs
+about as much as a fast server, so figures with it are lower than with wrk.
+
+``python -m benchmarks.serving.load --port N --path P --connections N --seconds S --header 'name: value' < body``
 """
 
 from __future__ import annotations
@@ -79,13 +82,13 @@ async def _run(port: int, request: bytes, connections: int, seconds: float) -> d
     begun = time.perf_counter()
     await asyncio.sleep(seconds)
     elapsed = time.perf_counter() - begun
-    ordered = sorted(latencies)
+    ordered = sorted(latencies) or [0.0]
     for user in users:
         user.close()
     return {
-        "requests": len(ordered),
-        "answered": warming + len(ordered),
-        "per_second": len(ordered) / elapsed,
+        "requests": len(latencies),
+        "answered": warming + len(latencies),
+        "per_second": len(latencies) / elapsed,
         "p50_ms": ordered[len(ordered) // 2] * 1e3,
         "p99_ms": ordered[int(len(ordered) * 0.99)] * 1e3,
         "failures": sum(user.failures for user in users),
@@ -99,9 +102,10 @@ def main() -> None:
     parser.add_argument("--path", required=True)
     parser.add_argument("--connections", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--header", action="append", default=[])
     given = parser.parse_args()
     body = sys.stdin.buffer.read()
-    head = f"POST {given.path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    head = "".join(f"{line}\r\n" for line in (f"POST {given.path} HTTP/1.1", "host: 127.0.0.1", *given.header))
     request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
     result = uvloop.run(_run(given.port, request, given.connections, given.seconds))
     sys.stdout.write(json.dumps(result) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -23,18 +23,22 @@ from kilter.stores.routes import RouteFiles
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DEPLOYMENT", "Published", "publish"]
+__all__ = ["DEPLOYMENT", "DURABLE", "Published", "publish"]
 
 DEPLOYMENT = "cancer"
+DURABLE = "cancer-disk"
+"""The same version, its records on the device before the answer."""
+
 _GOLDEN = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A request for the published model, and the columns of its rows."""
+    """Rows for the published model (the first by name, too), and what the original says of the first."""
 
-    names: tuple[str, ...]
     row: dict[str, float]
+    matrix: np.ndarray[Any, np.dtype[np.float64]]
+    probability: float
 
 
 def publish(home: Path) -> Published:
@@ -76,11 +80,15 @@ def publish(home: Path) -> Published:
     table = RouteTable(
         generation=1,
         written_at=datetime(2026, 1, 1, tzinfo=UTC),
-        routes=(Route(deployment=DEPLOYMENT, champion=champion),),
+        routes=(
+            Route(deployment=DEPLOYMENT, champion=champion),
+            Route(deployment=DURABLE, champion=champion, durable="disk"),
+        ),
     )
     folder = home / "route"
     folder.mkdir(exist_ok=True)
     routes = RouteFiles(folder)
     routes.propose(table)
     routes.settle(1)
-    return Published(names, dict(zip(names, data.data[0].tolist(), strict=True)))
+    probability = float(model.predict_proba(data.data[:1])[0, 1])
+    return Published(dict(zip(names, data.data[0].tolist(), strict=True)), data.data, probability)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from kilter.contracts.signature import Signature
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kilter.contracts.batch import Batch, Scores
     from kilter.contracts.ids import Digest
 
-__all__ = ["FormatSpec", "Imported", "Importer", "LoadedModel", "ModelFormat"]
+__all__ = ["FormatSpec", "Imported", "Importer", "IsolatedModel", "LoadedModel", "ModelFormat"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,9 @@ class FormatSpec:
 class LoadedModel(Protocol):
     """A model in memory.
 
-    Guarantees: ``run`` is deterministic, does not change the batch, gives the same answer for a row
-    alone and among others, and may be called from one thread at a time.
+    Guarantees: ``run`` is deterministic, does not change the batch, and gives the same answer for a row
+    alone and among others. One thread at a time may call it with a single row; another one may call it
+    with several rows meanwhile.
     """
 
     def run(self, batch: Batch) -> Scores:
@@ -50,6 +51,47 @@ class LoadedModel(Protocol):
         Raises
         ------
         Nothing
+        """
+        ...
+
+
+@runtime_checkable
+class IsolatedModel(LoadedModel, Protocol):
+    """A model in a process of its own, which may die without harm to anything else.
+
+    Guarantees: one thread calls ``run`` and ``revive``; the others may be read from any. A ``run`` that ends
+    because its process died, or was ended for taking longer than ``patience_s``, raises ModelFailed and
+    adds one to ``falls``; any other ModelFailed leaves the process alive.
+    """
+
+    falls: int
+    patience_s: float
+
+    def wait_s(self) -> float:
+        """Return the expected seconds until the process can take a call: 0 while it lives.
+
+        Raises
+        ------
+        Nothing
+        """
+        ...
+
+    def rest_s(self) -> float:
+        """Return the seconds that must pass before the process may be started again; 0 from then on.
+
+        Raises
+        ------
+        Nothing
+        """
+        ...
+
+    def revive(self) -> None:
+        """Start the process again if it is gone, and wait until it can take calls.
+
+        Raises
+        ------
+        ModelFailed
+            If it does not come up, which is one more fall, or its time to rest is not over.
         """
         ...
 

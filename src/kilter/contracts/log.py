@@ -20,6 +20,7 @@ __all__ = [
     "LogSegment",
     "PredictionTable",
     "RecordLog",
+    "Room",
     "RowQuery",
     "SegmentInfo",
     "SegmentStore",
@@ -68,6 +69,15 @@ class LogPart:
     min_ts_ns: int
     max_ts_ns: int
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Room on the disk of the log, and the bytes that are not known to be on the device yet."""
+
+    free_bytes: int
+    total_bytes: int
+    unsynced_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +139,9 @@ class RecordLog(Protocol):
     """Append-only log of one writing process.
 
     Guarantees: when ``append`` returns, the record survives ``kill -9`` of this process (level
-    ``process``); when ``sync`` returns, all records appended before survive loss of power.
+    ``process``); when ``sync`` returns, all records appended before its call survive loss of power.
+    A failed ``sync`` is final for its file: the next ``append``, even of nothing, writes what no sync
+    has confirmed anew, after an event ``log.carried``, and until then every ``sync`` fails.
     One writer per slot; not thread-safe, but for ``sync``, which may run beside the others.
     """
 
@@ -140,6 +152,10 @@ class RecordLog(Protocol):
         ------
         JournalUnavailable
             If the records cannot be written whole (full or read-only disk); none of them stays.
+        InvalidRequest
+            If a record holds what cannot be encoded.
+        TooLarge
+            If one record is too large for a frame.
         """
         ...
 
@@ -153,6 +169,16 @@ class RecordLog(Protocol):
         """
         ...
 
+    def end(self, *, older_than_s: float = 0.0) -> SegmentInfo | None:
+        """End the open segment, if it is old enough and not empty; the next ``sync`` seals it.
+
+        Raises
+        ------
+        JournalUnavailable
+            If its end cannot be written; the segment stays recoverable.
+        """
+        ...
+
     def seal(self) -> SegmentInfo | None:
         """Close the open segment so that it can be compacted; None if it is empty.
 
@@ -160,6 +186,16 @@ class RecordLog(Protocol):
         ------
         JournalUnavailable
             If the seal cannot be written; the segment stays recoverable.
+        """
+        ...
+
+    def room(self) -> Room:
+        """Return how much room the disk has.
+
+        Raises
+        ------
+        JournalUnavailable
+            If the folder is gone.
         """
         ...
 

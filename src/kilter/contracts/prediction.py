@@ -51,6 +51,7 @@ class Flag(IntFlag):
     MISSING_FILLED = 8
     FALLBACK = 16
     INPUTS_REDACTED = 32
+    LATE_GENERATION = 64
 
 
 class PredictionRecord(NamedTuple):

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from kilter.contracts.batch import Batch
-from kilter.contracts.route import Route
 from kilter.errors import DeadlineExceeded
 from kilter.measures.rows import FloatArray, label_text
 from kilter.policy.routing import Assignment
+from kilter.services.predictor._snapshot import Target
 from kilter.services.predictor._variant import Variant
 
 if TYPE_CHECKING:
     from kilter.contracts.prediction import Arm
+    from kilter.contracts.route import Route
 
 __all__ = ["Call", "Prediction", "key_of", "late"]
 
@@ -48,9 +49,8 @@ class Call:
     takes other columns. Times are those of ``time.perf_counter_ns()``.
     """
 
-    route: Route
+    target: Target
     variant: Variant
-    generation: int
     assignment: Assignment
     prediction_id: str
     batch: Batch
@@ -63,6 +63,14 @@ class Call:
     started_ns: int
     deadline_ns: int
     parent_id: str = ""
+    trace_id: str = ""
+    compute_ns: int = 0
+    queue_ns: int = 0
+
+    @property
+    def route(self) -> Route:
+        """The deployment's route."""
+        return self.target.route
 
 
 def key_of(route: Route, variant: Variant, batch: Batch) -> str | None:

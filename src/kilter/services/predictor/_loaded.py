@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kilter.errors import NotFound, NotReady, WorldMoved
+from kilter.errors import JournalUnavailable, NotFound, NotReady, WorldMoved
 from kilter.services.predictor._snapshot import Snapshot, Target, build, variants_of
 from kilter.services.predictor._variant import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kilter.contracts.blob import BlobStore
     from kilter.contracts.format import ModelFormat
@@ -36,7 +37,10 @@ class LoadedRoutes:
         blobs: BlobStore,
         materialise: Callable[[Digest, str], str],
         formats: Callable[[str], ModelFormat],
+        page: Sequence[int] = (0,),
     ) -> None:
+        self._page = page
+        self._mark = page[0]
         self._journal = journal
         self._blobs = blobs
         self._materialise = materialise
@@ -54,6 +58,19 @@ class LoadedRoutes:
     def prepared(self) -> int:
         """Generation of the table that is prepared; 0 if none waits."""
         return 0 if self._prepared is None else self._prepared.generation
+
+    @property
+    def withheld(self) -> frozenset[str]:
+        """Names of the deployments that do not answer by order of this node."""
+        return frozenset(deployment for deployment, _ in self._snapshot.withheld)
+
+    def withhold(self, deployments: frozenset[str]) -> None:
+        """Keep just these deployments from answering, until told otherwise or the next table is in force.
+
+        Their versions stay loaded. Names that are not served are passed over.
+        """
+        if deployments != self.withheld:
+            self._snapshot = self._snapshot.without(deployments)
 
     def deployments(self) -> tuple[str, ...]:
         """Return the names of the deployments served, in order."""
@@ -87,11 +104,16 @@ class LoadedRoutes:
         NotFound
             If there is no such deployment, or the version is not loaded.
         NotReady
-            If no table is in force yet.
+            If no table is in force yet, or the deployment is withheld.
         """
+        if self._page[0] != self._mark:
+            self._flip()
         target = self._snapshot.targets.get((deployment, version))
         if target is None:
             self.route(deployment)
+            if (deployment, version) in self._snapshot.withheld:
+                message = f"`{deployment}` is unloaded on this node"
+                raise NotReady(message, hint="load it with `POST /v2/repository/models/NAME/load`")
             loaded = ", ".join(f"`{known}`" for known in self.versions(deployment))
             message = f"version {version} of `{deployment}` is not loaded"
             raise NotFound(message, hint=f"use one of {loaded}, or leave the version out")
@@ -121,8 +143,15 @@ class LoadedRoutes:
         """
         return tuple(sorted({variant.version for variant in variants_of(self.route(deployment))}))
 
-    def prepare(self, table: RouteTable) -> None:
+    def prepare(self, table: RouteTable, *, mark: int = 0) -> None:
         """Load what a table needs and what is not loaded yet, replay golden rows and warm up.
+
+        Parameters
+        ----------
+        table : RouteTable
+            Of a higher generation than the one in force.
+        mark : int
+            What the page will show when this very table comes into force.
 
         Raises
         ------
@@ -156,7 +185,7 @@ class LoadedRoutes:
             return loaded
 
         try:
-            built = build(table, obtain)
+            built = build(table, obtain, mark=mark)
         except BaseException:
             for digest in known.keys() - before:
                 known[digest].model.close()
@@ -186,3 +215,10 @@ class LoadedRoutes:
         self._snapshot, self._prepared = prepared, None
         for digest in old.keys() - new.keys():
             old[digest].model.close()
+
+    def _flip(self) -> None:
+        """Follow the page: the table that it marks comes into force with this very request."""
+        prepared, self._mark = self._prepared, self._page[0]
+        if prepared is not None and prepared.mark == self._mark:
+            with contextlib.suppress(JournalUnavailable):  # the old table stays; who follows the files tries again
+                self.commit(prepared.generation)

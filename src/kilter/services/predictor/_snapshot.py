@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kilter.contracts.batch import Batch
+from kilter.contracts.meters import Series
 from kilter.contracts.prediction import Arm
 from kilter.contracts.route import Route
 from kilter.errors import SchemaMismatch
@@ -43,30 +44,46 @@ class Projection:
 class Target:
     """Whom a request can ask: a deployment, or one of its versions by number.
 
-    ``variant`` is the version whose signature requests follow. ``assignment`` is what every request
-    gets, None where that depends on its routing key. ``codec_key`` names what a reader of requests
-    depends on.
+    Whoever holds it can read and answer a request by one table, even if another comes into force
+    meanwhile. ``variant`` is the version whose signature requests follow. ``assignment`` is what every
+    request gets, None where that depends on its routing key. ``arms`` are the versions that may answer
+    instead, with what they take of the batch (None: all, in the same order). ``codec_key`` names what a
+    reader of requests depends on. ``series`` are the counters of what it answers, by version, arm and
+    face, filled as they are needed.
     """
 
     route: Route
     variant: Variant
     generation: int
     assignment: Assignment | None
+    arms: Mapping[int, tuple[Variant, Projection | None]]
     codec_key: tuple[str, int]
+    series: dict[tuple[int, str, str], Series] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Routes by deployment, versions and targets by deployment and number.
 
-    The target under None is the deployment itself. ``projections`` are there only where columns differ.
+    The target under None is the deployment itself. ``mark`` tells this table from any other. Targets of
+    deployments that are not to answer now stand under ``withheld`` instead.
     """
 
     generation: int = 0
+    mark: int = 0
     routes: Mapping[str, Route] = field(default_factory=dict)
     variants: Mapping[tuple[str, int], Variant] = field(default_factory=dict)
-    projections: Mapping[tuple[str, int], Projection] = field(default_factory=dict)
     targets: Mapping[tuple[str, int | None], Target] = field(default_factory=dict)
+    withheld: Mapping[tuple[str, int | None], Target] = field(default_factory=dict)
+
+    def without(self, deployments: frozenset[str]) -> Snapshot:
+        """Return the same table in which just these deployments do not answer."""
+        every = {**self.targets, **self.withheld}
+        return replace(
+            self,
+            targets={key: target for key, target in every.items() if key[0] not in deployments},
+            withheld={key: target for key, target in every.items() if key[0] in deployments},
+        )
 
     def by_digest(self) -> dict[str, Variant]:
         """Return the loaded versions by digest."""
@@ -79,7 +96,7 @@ def variants_of(route: Route) -> tuple[RouteVariant, ...]:
     return tuple(variant for variant in every if variant is not None)
 
 
-def build(table: RouteTable, obtain: Callable[[RouteVariant], Variant]) -> Snapshot:
+def build(table: RouteTable, obtain: Callable[[RouteVariant], Variant], *, mark: int = 0) -> Snapshot:
     """Put a table and its versions together.
 
     Raises
@@ -87,32 +104,34 @@ def build(table: RouteTable, obtain: Callable[[RouteVariant], Variant]) -> Snaps
     SchemaMismatch
         If a challenger or shadow needs a column that the champion does not take.
     """
-    variants: dict[tuple[str, int], Variant] = {}
-    projections: dict[tuple[str, int], Projection] = {}
-    for route in table.routes:
-        for wanted in variants_of(route):
-            variants[route.deployment, wanted.version] = obtain(wanted)
-        champion = variants[route.deployment, route.champion.version]
-        for beside in (route.challenger, route.shadow):
-            if beside is None:
-                continue
-            other = variants[route.deployment, beside.version]
-            projection = _projection(route.deployment, champion, other)
-            if projection is not None:
-                projections[route.deployment, beside.version] = projection
-    routes = {route.deployment: route for route in table.routes}
-    targets = {
-        (route.deployment, number): Target(
-            route=route,
-            variant=variant,
-            generation=table.generation,
-            assignment=assignment,
-            codec_key=(variant.digest, route.max_rows),
-        )
-        for route in table.routes
-        for number, variant, assignment in _ways(route, table.written_at, variants)
+    variants = {
+        (route.deployment, wanted.version): obtain(wanted) for route in table.routes for wanted in variants_of(route)
     }
-    return Snapshot(table.generation, routes, variants, projections, targets)
+    targets: dict[tuple[str, int | None], Target] = {}
+    for route in table.routes:
+        arms = _arms(route, variants)
+        for number, variant, assignment in _ways(route, table.written_at, variants):
+            targets[route.deployment, number] = Target(
+                route=route,
+                variant=variant,
+                generation=table.generation,
+                assignment=assignment,
+                arms=arms,
+                codec_key=(variant.digest, route.max_rows),
+            )
+    routes = {route.deployment: route for route in table.routes}
+    return Snapshot(table.generation, mark, routes, variants, targets)
+
+
+def _arms(route: Route, variants: Mapping[tuple[str, int], Variant]) -> dict[int, tuple[Variant, Projection | None]]:
+    """Return the versions that may answer what was read by the champion's signature."""
+    champion = variants[route.deployment, route.champion.version]
+    arms: dict[int, tuple[Variant, Projection | None]] = {}
+    for beside in (route.challenger, route.shadow):
+        if beside is not None:
+            other = variants[route.deployment, beside.version]
+            arms[beside.version] = (other, _projection(route.deployment, champion, other))
+    return arms
 
 
 def _ways(

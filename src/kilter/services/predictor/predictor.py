@@ -12,11 +12,13 @@ from kilter.contracts.prediction import Arm, Flag, PredictionRecord, RecordKind
 from kilter.errors import DeadlineExceeded, ModelFailed
 from kilter.policy.routing import Assignment, assign, hash64, is_shadowed
 from kilter.services.predictor._call import Call, Prediction, key_of, late
+from kilter.services.predictor._counts import Counts
 from kilter.services.predictor._loaded import LoadedRoutes
 from kilter.services.predictor._shadow import ShadowQueue
+from kilter.services.predictor._snapshot import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kilter.contracts.batch import Batch
     from kilter.contracts.blob import BlobStore
@@ -24,13 +26,13 @@ if TYPE_CHECKING:
     from kilter.contracts.format import ModelFormat
     from kilter.contracts.ids import Digest
     from kilter.contracts.journal import Journal
+    from kilter.contracts.meters import Meters
     from kilter.contracts.scoring import IdSource
     from kilter.measures.rows import FloatArray
-    from kilter.services.predictor._snapshot import Target
 
 __all__ = ["Predictor"]
 
-_UNSTICKY = int(Flag.UNSTICKY)
+_UNSTICKY, _LATE = int(Flag.UNSTICKY), int(Flag.LATE_GENERATION)
 _NS_PER_MS = 1_000_000
 _NS_PER_US = 1_000
 
@@ -59,6 +61,10 @@ class Predictor(LoadedRoutes):
         Makes prediction ids.
     shadow_limit : int
         Shadow copies that may wait; more are dropped and counted.
+    page : sequence of one int
+        The mark of the table in force, as it is at this moment; a constant leaves swaps to ``commit``.
+    meters : Meters or None
+        Where answers and failures are counted.
     """
 
     def __init__(
@@ -71,23 +77,27 @@ class Predictor(LoadedRoutes):
         clock: Clock,
         ids: IdSource,
         shadow_limit: int = 1_024,
+        page: Sequence[int] = (0,),
+        meters: Meters | None = None,
     ) -> None:
-        super().__init__(journal=journal, blobs=blobs, materialise=materialise, formats=formats)
+        super().__init__(journal=journal, blobs=blobs, materialise=materialise, formats=formats, page=page)
         self._clock = clock
         self._ids = ids
+        self._counts = Counts(meters)
         self.shadows: ShadowQueue[Call] = ShadowQueue(shadow_limit)
         self.requests = 0
         self.failures = 0
 
     def answer(
         self,
-        deployment: str,
+        whom: str | Target,
         batch: Batch,
         *,
         routing_key: str | None = None,
         version: int | None = None,
         face: str = "http",
         request_id: str = "",
+        trace_id: str = "",
         started_ns: int = 0,
         deadline_ms: int | None = None,
     ) -> Prediction:
@@ -95,18 +105,20 @@ class Predictor(LoadedRoutes):
 
         Parameters
         ----------
-        deployment : str
-            Name of the deployment.
+        whom : str or Target
+            Name of a deployment, or the target by whose signature the rows were read.
         batch : Batch
-            Rows in the order of ``variant(deployment, version).signature``.
+            Rows in the order of the target's signature.
         routing_key : str or None
             What keeps a user on one version; None takes the route's key column of row 0, else the id.
         version : int or None
-            Exactly this loaded version; the request is then outside of any experiment.
+            With a name: exactly this loaded version; the request is then outside of any experiment.
         face : str
             Where the request came in.
         request_id : str
             The caller's own id, for the record only.
+        trace_id : str
+            Of the trace that the request is part of, for the record only.
         started_ns : int
             ``time.perf_counter_ns()`` when the request came in; 0 means now.
         deadline_ms : int or None
@@ -130,11 +142,12 @@ class Predictor(LoadedRoutes):
             If the record cannot be written and the route says ``fail``.
         """
         call = self._begin(
-            self._snapshot.targets.get((deployment, version)) or self.target(deployment, version),
+            whom if isinstance(whom, Target) else self.target(whom, version),
             batch,
             routing_key,
             face=face,
             request_id=request_id,
+            trace_id=trace_id,
             started_ns=started_ns,
             deadline_ms=deadline_ms,
         )
@@ -148,17 +161,19 @@ class Predictor(LoadedRoutes):
             raise
         if call.route.durable == "disk":
             self._journal.sync()
+        self._counts.answered(call)
         return prediction
 
     async def answer_later(
         self,
-        deployment: str,
+        whom: str | Target,
         batch: Batch,
         *,
         routing_key: str | None = None,
         version: int | None = None,
         face: str = "http",
         request_id: str = "",
+        trace_id: str = "",
         started_ns: int = 0,
         deadline_ms: int | None = None,
     ) -> Prediction:
@@ -167,11 +182,12 @@ class Predictor(LoadedRoutes):
         Parameters and errors are those of ``answer``.
         """
         call = self._begin(
-            self.target(deployment, version),
+            whom if isinstance(whom, Target) else self.target(whom, version),
             batch,
             routing_key,
             face=face,
             request_id=request_id,
+            trace_id=trace_id,
             started_ns=started_ns,
             deadline_ms=deadline_ms,
         )
@@ -185,6 +201,7 @@ class Predictor(LoadedRoutes):
             raise
         if call.route.durable == "disk":
             await self._journal.durable()
+        self._counts.answered(call)
         return prediction
 
     def is_immediate(self, target: Target, rows: int) -> bool:
@@ -225,6 +242,7 @@ class Predictor(LoadedRoutes):
         *,
         face: str,
         request_id: str,
+        trace_id: str,
         started_ns: int,
         deadline_ms: int | None,
     ) -> Call:
@@ -241,17 +259,14 @@ class Predictor(LoadedRoutes):
         assignment = target.assignment or assign(route, key, self._clock.now())
         variant, asked = target.variant, batch
         if assignment.variant.version != variant.number:
-            place = (route.deployment, assignment.variant.version)
-            variant = self._snapshot.variants[place]
-            projection = self._snapshot.projections.get(place)
+            variant, projection = target.arms[assignment.variant.version]
             if projection is not None:
                 batch = projection.of(asked)
         self.requests += 1
         limit_ms = route.deadline_ms if deadline_ms is None else min(deadline_ms, route.deadline_ms)
         return Call(
-            route,
+            target,
             variant,
-            target.generation,
             assignment,
             prediction_id,
             batch,
@@ -263,6 +278,7 @@ class Predictor(LoadedRoutes):
             flags,
             started,
             started + limit_ms * _NS_PER_MS,
+            trace_id=trace_id,
         )
 
     def _finish(self, call: Call, raw: FloatArray, begun_ns: int) -> Prediction:
@@ -273,14 +289,17 @@ class Predictor(LoadedRoutes):
         if ended > call.deadline_ns:
             raise late(call)
         call.flags |= variant.flags(call.batch)
-        is_logged = self._write(call, RecordKind.PREDICTION, raw, outputs=outputs, compute_ns=ended - begun_ns)
+        if call.target.generation != self._snapshot.generation:
+            call.flags |= _LATE
+        call.compute_ns = ended - begun_ns
+        is_logged = self._write(call, RecordKind.PREDICTION, raw, outputs=outputs, compute_ns=call.compute_ns)
         values = raw if outputs is None else outputs
         if route.shadow is not None:
             self._queue_shadow(call)
         return Prediction(
             call.prediction_id,
             route.deployment,
-            call.generation,
+            call.target.generation,
             call.assignment.arm,
             variant,
             values,
@@ -291,6 +310,7 @@ class Predictor(LoadedRoutes):
     def _fail(self, call: Call, error: ModelFailed | DeadlineExceeded) -> None:
         """Write a failure down."""
         self.failures += 1
+        self._counts.failed(call, error)
         self._write(call, RecordKind.FAILURE, None, error_code=error.code)
 
     def _write(
@@ -319,7 +339,7 @@ class Predictor(LoadedRoutes):
             route.deployment,
             variant.number,
             variant.digest,
-            call.generation,
+            call.target.generation,
             arm,
             propensity,
             call.face,
@@ -338,6 +358,8 @@ class Predictor(LoadedRoutes):
             call.parent_id,
             route.rollout_id,
             error_code,
+            call.queue_ns // _NS_PER_US,
+            call.trace_id,
         )
         return self._journal.predicted(route, record)
 
@@ -346,16 +368,17 @@ class Predictor(LoadedRoutes):
         route = call.route
         if route.shadow is None or call.assignment.arm is Arm.PINNED or not is_shadowed(route, call.key):
             return
-        place = (route.deployment, route.shadow.version)
-        projection = self._snapshot.projections.get(place)
+        variant, projection = call.target.arms[route.shadow.version]
         batch = call.asked if projection is None else projection.of(call.asked)
         copy = replace(
             call,
-            variant=self._snapshot.variants[place],
+            variant=variant,
             assignment=Assignment(route.shadow, Arm.SHADOW, route.shadow_rate / 10_000, is_judged=False),
             prediction_id=self._ids.new(""),
             parent_id=call.prediction_id,
             batch=batch,
+            queue_ns=0,
         )
         numbers, texts = np.asarray(batch.numeric), np.asarray(batch.text)
-        self.shadows.put(copy, numbers.nbytes + sum(len(cell or "") + 64 for cell in texts.flat))
+        if not self.shadows.put(copy, numbers.nbytes + sum(len(cell or "") + 64 for cell in texts.flat)):
+            self._counts.dropped(copy)

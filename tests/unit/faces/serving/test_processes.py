@@ -16,112 +16,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from kilter.contracts.prediction import EventRecord, PredictionRecord
 from kilter.contracts.route import Route
-from kilter.contracts.signature import Column, ColumnType, Signature, Task
-from kilter.settings import transfer
-from kilter.settings.tree import ProjectSettings, ServingSettings, Settings
-from kilter.stores.board import Board
-from kilter.stores.files import FileBlobs
-from kilter.stores.routes import RouteFiles
-from kilter.stores.segments import SegmentFolder
-from kilter.testing.plane import publish, table
+from kilter.testing.node import Node
+from kilter.testing.plane import table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from kilter.contracts.route import RouteVariant
-
-_SIGNATURE = Signature(
-    task=Task.REGRESSION,
-    target="y",
-    columns=(Column(name="a", type=ColumnType.FLOAT), Column(name="b", type=ColumnType.FLOAT)),
-)
 _START_S = 60.0
 
 
-def _graph(factor: float) -> bytes:
-    """Build a graph that answers ``(a + b) * factor``."""
-    weights = helper.make_tensor("w", TensorProto.FLOAT, [2, 1], np.full(2, factor).tolist())
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "sum",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
-        initializer=[weights],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
-
-
-class _Node:
-    """A home folder, and the supervisor that runs on it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home = folder / "home"
-        self.home.mkdir(mode=0o700)
-        for name in ("route", "run", "log"):
-            (self.home / name).mkdir()
-        self.blobs = FileBlobs(str(self.home))
-        self.routes = RouteFiles(self.home / "route")
-        self.board = Board(self.home / "run")
-        self.settings = folder / "settings.json"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.port = 0
-
-    def version(self, number: int, factor: float = 1.0, content: bytes | None = None) -> RouteVariant:
-        graph = _graph(factor) if content is None else content
-        return publish(self.blobs, number=number, signature=_SIGNATURE, runtime="onnx", content=graph)
-
-    def start(self, *further: str, workers: int = 2, port: int = 0, prepare_timeout_s: float = 30.0) -> None:
-        serving = ServingSettings(port=port, workers=workers, drain_s=5.0, prepare_timeout_s=prepare_timeout_s)
-        transfer.write(Settings(project=ProjectSettings(home=str(self.home)), serving=serving), self.settings)
-        argv = [
-            sys.executable,
-            "-m",
-            "kilter.faces.serving.processes.supervisor",
-            "--settings",
-            str(self.settings),
-            *further,
-        ]
-        with (self.home / "supervisor.log").open("ab") as log:
-            self.process = subprocess.Popen(argv, stderr=log)
-
-    def until_ready(self, workers: int = 2, generation: int = 1) -> None:
-        self.until(lambda: len(self.board.statuses()) == workers)
-        self.until(lambda: all(status.generation == generation for status in self.board.statuses()))
-        self.port = int(json.loads((self.home / "run" / "ports.json").read_text())["serving"]["port"])
-
-    def until_gone(self, pid: int) -> None:
-        self.until(lambda: pid not in {status.pid for status in self.board.statuses()})
-
-    def until(self, holds: Callable[[], bool], within_s: float = _START_S) -> None:
-        deadline = time.monotonic() + within_s
-        while not holds():
-            assert time.monotonic() < deadline, (self.home / "supervisor.log").read_text()[-3000:]
-            time.sleep(0.02)
-
-    def stop(self) -> int:
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(_START_S)
-
-    def logged(self) -> list[Any]:
-        folder = SegmentFolder(self.home / "log")
-        folder.recover()
-        return [record for segment in folder.sealed() for record in folder.records(segment)]
-
-
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[_Node]:
-    running = _Node(tmp_path)
+def node(tmp_path: Path) -> Iterator[Node]:
+    running = Node(tmp_path)
     yield running
     if running.process is not None and running.process.poll() is None:
         running.stop()
@@ -172,7 +82,7 @@ class _Load:
                 thread.join(30)
 
 
-def test_a_killed_process_is_back_within_two_seconds_and_nothing_acknowledged_is_lost(node: _Node) -> None:
+def test_a_killed_process_is_back_within_two_seconds_and_nothing_acknowledged_is_lost(node: Node) -> None:
     node.routes.propose(table(1, Route(deployment="sum", champion=node.version(1))))
     node.routes.settle(1)
     node.start()
@@ -200,7 +110,7 @@ def _limit_s(quiet_s: float) -> float:
     return quiet_s * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
-def test_swaps_under_load_fail_no_request(node: _Node) -> None:
+def test_swaps_under_load_fail_no_request(node: Node) -> None:
     first, second = node.version(1), node.version(2, factor=2.0)
     route = Route(deployment="sum", champion=first)
     node.routes.propose(table(1, route))
@@ -220,7 +130,7 @@ def test_swaps_under_load_fail_no_request(node: _Node) -> None:
     assert sum(isinstance(record, EventRecord) and record.name == "swap" for record in node.logged()) >= 12
 
 
-def test_a_table_that_cannot_be_loaded_is_dropped_and_the_old_one_serves_on(node: _Node) -> None:
+def test_a_table_that_cannot_be_loaded_is_dropped_and_the_old_one_serves_on(node: Node) -> None:
     route = Route(deployment="sum", champion=node.version(1))
     node.start(workers=1)
     node.until(lambda: len(node.board.statuses()) == 1)
@@ -242,7 +152,7 @@ def test_a_table_that_cannot_be_loaded_is_dropped_and_the_old_one_serves_on(node
     assert any(isinstance(record, PredictionRecord) for record in node.logged())
 
 
-def test_the_end_is_clean_and_leaves_no_process(node: _Node) -> None:
+def test_the_end_is_clean_and_leaves_no_process(node: Node) -> None:
     node.routes.propose(table(1, Route(deployment="sum", champion=node.version(1))))
     node.routes.settle(1)
     child = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -258,7 +168,7 @@ def test_the_end_is_clean_and_leaves_no_process(node: _Node) -> None:
     assert node.board.statuses() == ()
 
 
-def test_children_end_with_a_killed_supervisor(node: _Node) -> None:
+def test_children_end_with_a_killed_supervisor(node: Node) -> None:
     node.start()
     node.until(lambda: len(node.board.statuses()) == 2)
     assert node.process is not None
@@ -267,7 +177,7 @@ def test_children_end_with_a_killed_supervisor(node: _Node) -> None:
     node.until(lambda: len(node.board.statuses()) == 0)
 
 
-def test_a_busy_port_is_named(node: _Node) -> None:
+def test_a_busy_port_is_named(node: Node) -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
@@ -280,7 +190,7 @@ def test_a_busy_port_is_named(node: _Node) -> None:
     assert "fix:" in told
 
 
-def test_a_second_supervisor_is_refused(node: _Node) -> None:
+def test_a_second_supervisor_is_refused(node: Node) -> None:
     node.start(workers=1)
     node.until(lambda: len(node.board.statuses()) == 1)
     argv = [sys.executable, "-m", "kilter.faces.serving.processes.supervisor", "--settings", str(node.settings)]
@@ -289,7 +199,7 @@ def test_a_second_supervisor_is_refused(node: _Node) -> None:
     assert b"already running" in second.stderr
 
 
-def test_nothing_but_the_named_address_is_listened_on(node: _Node) -> None:
+def test_nothing_but_the_named_address_is_listened_on(node: Node) -> None:
     node.start(workers=1)
     node.until((node.home / "run" / "ports.json").exists)
     port = json.loads((node.home / "run" / "ports.json").read_text())["serving"]["port"]

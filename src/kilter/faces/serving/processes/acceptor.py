@@ -5,30 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import hashlib
 import logging
 import os
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import msgspec
 import uvicorn
 
 from kilter.contracts.route import AcceptorStatus
 from kilter.errors import KilterError
 from kilter.faces.serving.assembly import assemble
 from kilter.faces.serving.http.app import ServingApp
+from kilter.faces.serving.oip.repository import Repository
+from kilter.faces.serving.processes.follower import Follower
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
-    from kilter.contracts.route import RouteTable
+    from kilter.faces.serving.grpc.adapter import GrpcServer
     from kilter.plane import ServingParts
 
-__all__ = ["Acceptor", "Server", "fingerprint", "server_config"]
+__all__ = ["Acceptor", "Server", "server_config"]
 
 _log = logging.getLogger(__name__)
 
@@ -42,11 +41,6 @@ _SHADOW_PAUSE_S = 0.001
 _KEEP_ALIVE_S = 75
 _CONNECTIONS = 4_096
 _EXIT_AT_ONCE = 143
-
-
-def fingerprint(table: RouteTable) -> str:
-    """Return what names exactly this table: a generation may be proposed anew after a refusal."""
-    return hashlib.blake2b(msgspec.json.encode(table), digest_size=16).hexdigest()
 
 
 def server_config(app: ServingApp, *, drain_s: float) -> uvicorn.Config:
@@ -96,26 +90,35 @@ class Acceptor:
         What this process is made of.
     slot : int
         Number of the process among its siblings.
+    grpc_address : str
+        Where gRPC is answered; empty = nowhere.
     """
 
-    def __init__(self, parts: ServingParts, *, slot: int) -> None:
+    def __init__(self, parts: ServingParts, *, slot: int, grpc_address: str = "") -> None:
         self._parts = parts
+        self._grpc_address = grpc_address
+        self._grpc: GrpcServer | None = None
         self._slot = slot
+        self._repository = Repository(predictor=parts.predictor, journal=parts.journal, overrides=parts.overrides)
         router = assemble(
             predictor=parts.predictor,
             journal=parts.journal,
             feedback=parts.feedback,
             is_failing=lambda: parts.upkeep.failing,
+            default_deployment=parts.default_deployment,
+            repository=self._repository,
         )
         self.app = ServingApp(router, body_max_bytes=parts.body_max_bytes, on_answered=self._start_shadows)
-        self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
-        self._syncer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sync")
+        self._follower = Follower(
+            predictor=parts.predictor,
+            journal=parts.journal,
+            routes=parts.routes,
+            token=parts.token,
+            marks=parts.flip.marks,
+        )
         self._shadowing: asyncio.Task[None] | None = None
         self._started_ns = time.time_ns()
         self._sealed_epoch = 0
-        self._examined: RouteTable | None = None
-        self._refused = ""
-        self._token: object = None
         self._has_looked = asyncio.Event()
         self._is_ending = False
 
@@ -138,99 +141,81 @@ class Acceptor:
         following = asyncio.create_task(self._follow())
         with contextlib.suppress(TimeoutError):  # a slow model: live, but not ready yet
             await asyncio.wait_for(self._has_looked.wait(), _FIRST_LOAD_S)
+        await self._open_grpc()
         gc.collect()
         gc.freeze()  # what is loaded now stays: collections need not walk it
         tasks = [following, asyncio.create_task(self._keep_log()), asyncio.create_task(self._show())]
         try:
             await server.serve(sockets=[socket_])
+            if self._grpc is not None:
+                await self._grpc.stop(self._parts.drain_s)
         finally:
             self._is_ending = True
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._loader.shutdown(wait=False, cancel_futures=True)
-            self._syncer.shutdown(wait=False, cancel_futures=True)
+            self._follower.close()
             self._parts.upkeep.close()
             self._parts.board.withdraw(self._slot)
 
     def _stop(self, server: Server) -> None:
-        """End, also while the first table is being loaded."""
+        """End, also while the first table is being loaded; both protocols drain at once."""
         server.stop()
+        if self._grpc is not None:
+            self._grpc.stop(self._parts.drain_s)
         self._has_looked.set()
+
+    async def _open_grpc(self) -> None:
+        """Answer gRPC too, if it is on; its libraries are loaded only then."""
+        if not self._grpc_address:
+            return
+        from kilter.faces.serving.grpc.adapter import GrpcServer  # noqa: PLC0415 - 16 MB that HTTP does not need
+        from kilter.faces.serving.grpc.service import GrpcService  # noqa: PLC0415
+
+        service = GrpcService(
+            predictor=self._parts.predictor,
+            repository=self._repository,
+            is_failing=lambda: self._parts.upkeep.failing,
+        )
+        self._grpc = GrpcServer(
+            service,
+            address=self._grpc_address,
+            message_max_bytes=self._parts.body_max_bytes,
+            on_answered=self._start_shadows,
+        )
+        await self._grpc.start()
 
     async def _follow(self) -> None:
         """Follow the route files and the seal epoch."""
         while True:
             try:
-                token = self._parts.token()
-                if token != self._token:
-                    await self._look()
-                    self._token = token
-                self._seal()
+                if await self._follower.look():
+                    self._report()
+                self._repository.follow()
+                await self._seal()
             except KilterError as error:
                 _log.warning("cannot follow: %s", error.message, extra={"slot": self._slot})
                 await asyncio.sleep(_SYNC_S)
             self._has_looked.set()
             await asyncio.sleep(_POLL_S)
 
-    async def _look(self) -> None:
-        """Take over the live table, then examine what is proposed."""
-        routes, predictor = self._parts.routes, self._parts.predictor
-        live = routes.live()
-        if live is not None and live.generation > predictor.generation:
-            await self._take_over(live)
-        proposed = routes.proposed()
-        if proposed is None:
-            self._examined, self._refused = None, ""
-        elif proposed != self._examined:
-            self._refused = await self._prepare(proposed)
-            self._examined = proposed
-        self._report()
-
-    async def _take_over(self, live: RouteTable) -> None:
-        """Put the live table in force; the one before stays if it cannot be."""
-        predictor = self._parts.predictor
-        is_prepared = live == self._examined and not self._refused and predictor.prepared == live.generation
-        refused = "" if is_prepared else await self._prepare(live)
-        if not refused:
-            predictor.commit(live.generation)
-            self._parts.journal.event("swap", f"generation {live.generation} from {live.origin}: {live.reason}")
-            return
-        self._parts.journal.event("refused", f"generation {live.generation}: {refused}")
-        previous = self._parts.routes.previous()
-        if predictor.generation == 0 and previous is not None and not await self._prepare(previous):
-            predictor.commit(previous.generation)
-
-    async def _prepare(self, table: RouteTable) -> str:
-        """Load a table's versions in the side thread; return why it cannot be served, or an empty text."""
-        future = asyncio.wrap_future(self._loader.submit(self._parts.predictor.prepare, table))
-        await asyncio.wait({future})
-        error = future.exception()
-        if error is None:
-            return ""
-        if isinstance(error, KilterError):
-            _log.warning("generation %d refused: %s", table.generation, error.message)
-            return error.message
-        _log.error("generation %d refused", table.generation, exc_info=error)
-        return f"loading failed with {type(error).__name__}"
-
-    def _seal(self) -> None:
+    async def _seal(self) -> None:
         """Seal the log if somebody asked for it."""
         epoch = self._parts.board.seal_epoch()
         if epoch > self._sealed_epoch:
-            self._parts.upkeep.seal()
+            await self._parts.upkeep.sealed()
             self._sealed_epoch = epoch
             self._report()
 
     async def _keep_log(self) -> None:
-        """Flush and sync the log in their rhythms; the device is waited for in a side thread."""
-        loop, synced = asyncio.get_running_loop(), 0.0
+        """Flush the log and tend it in their rhythms; the device is waited for in the journal's own thread."""
+        loop, tended = asyncio.get_running_loop(), 0.0
         while True:
             try:
                 self._parts.upkeep.flush()
-                if time.monotonic() - synced >= _SYNC_S:
-                    synced = time.monotonic()
-                    await loop.run_in_executor(self._syncer, self._parts.upkeep.sync)
+                if loop.time() - tended >= _SYNC_S:
+                    tended = loop.time()
+                    await self._parts.upkeep.tend()
             except KilterError as error:
                 _log.error("the log refuses: %s", error.message, extra={"slot": self._slot})
                 await asyncio.sleep(_SYNC_S)
@@ -248,20 +233,20 @@ class Acceptor:
 
     def _report(self) -> None:
         """Show this process's status on the board."""
-        predictor, examined = self._parts.predictor, self._examined
+        predictor, follower = self._parts.predictor, self._follower
         self._parts.board.report(
             AcceptorStatus(
                 slot=self._slot,
                 pid=os.getpid(),
                 generation=predictor.generation,
-                prepared=0 if examined is None else examined.generation,
-                refused=self._refused,
+                prepared=follower.prepared,
+                refused=follower.refused,
                 sealed_epoch=self._sealed_epoch,
                 requests=predictor.requests,
                 failures=predictor.failures,
                 started_ns=self._started_ns,
                 heartbeat_ns=time.time_ns(),
-                proposal="" if examined is None else fingerprint(examined),
+                proposal=follower.proposal,
             )
         )
 

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from kilter.faces.serving.processes.acceptor import fingerprint
+from kilter.faces.serving.processes.mark import fingerprint, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,7 @@ class Settlement:
     def __init__(self, parts: PlaneParts) -> None:
         self._routes = parts.routes
         self._board = parts.board
+        self._flip = parts.flip
         self._timeout_s = parts.prepare_timeout_s
         self._token: object = None
         self._proposal: RouteTable | None = None
@@ -43,6 +44,17 @@ class Settlement:
         self._since = 0.0
         self._deaths = 0
         self._ready: set[int] = set()
+
+    def begin(self) -> None:
+        """Show the table in force to processes that are about to start.
+
+        Raises
+        ------
+        StoreError
+            If neither the live nor the previous table can be read.
+        """
+        live = self._routes.live()
+        self._flip.show(0 if live is None else mark_of(live))
 
     def lost(self, pid: int) -> None:
         """Count the death of a serving process that had not loaded the open proposal yet."""
@@ -74,6 +86,7 @@ class Settlement:
         elif live and len(self._ready) == len(live):
             self._token = None
             self._routes.settle(proposal.generation)
+            self._flip.show(mark_of(proposal))
             _log.info("generation %d in force", proposal.generation)
 
     def _follow(self) -> None:

@@ -12,6 +12,7 @@ import logging
 import os
 import select
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 from kilter import plane
 from kilter.errors import Conflict, KilterError, StateError, StoreError
 from kilter.faces.serving.processes.child import Child
-from kilter.faces.serving.processes.listener import listen
+from kilter.faces.serving.processes.listener import listen, reserve
 from kilter.faces.serving.processes.settlement import Settlement
 from kilter.settings import transfer
 
@@ -78,13 +79,16 @@ class Supervisor:
         parts = self._parts
         parts.board.claim()
         try:
+            self._settlement.begin()
             wake_fd = self._catch_signals()
             sockets = listen(parts.host, parts.port, count=parts.workers)
             port: int = sockets[0].getsockname()[1]
-            self._announce(port)
+            grpc = self._reserve_grpc()
+            self._announce(port, 0 if grpc is None else grpc.getsockname()[1])
             for slot, socket_ in enumerate(sockets):
                 argv = [sys.executable, "-m", "kilter.faces.serving", "--settings", self._settings_path]
                 argv += ["--slot", str(slot), "--fd", str(socket_.fileno())]
+                argv += [] if grpc is None else ["--grpc", _address(grpc)]
                 self._children.append(Child(f"serving[{slot}]", argv, slot=slot, fd=socket_.fileno()))
             self._children += [Child(name, argv) for name, argv in self._further.items()]
             _log.info("serving on http://%s:%d with %d processes", parts.host, port, parts.workers)
@@ -136,10 +140,16 @@ class Supervisor:
         self._is_stopping = True
         _log.info("%s: stopping", signal.Signals(number).name)
 
-    def _announce(self, port: int) -> None:
-        """Write down which port is served, for whoever asked for any free one."""
+    def _reserve_grpc(self) -> socket.socket | None:
+        """Keep the port of gRPC, whose sockets each serving process opens for itself; None if it is off."""
+        port = self._parts.grpc_port
+        return None if port == 0 else reserve(self._parts.host, max(0, port))
+
+    def _announce(self, port: int, grpc_port: int) -> None:
+        """Write down which ports are served, for whoever asked for any free one."""
         path = Path(self._parts.home) / "run" / "ports.json"
-        document = {"serving": {"host": self._parts.host, "port": port}, "pid": os.getpid()}
+        serving = {"host": self._parts.host, "port": port, "grpc_port": grpc_port}
+        document = {"serving": serving, "pid": os.getpid()}
         waiting = path.with_suffix(".new")
         try:
             waiting.write_text(json.dumps(document))
@@ -147,6 +157,12 @@ class Supervisor:
         except OSError as cause:
             message = f"{path.name} cannot be written: {cause.strerror}"
             raise StoreError(message, where=str(path), hint="make room, or make the folder writable") from cause
+
+
+def _address(socket_: socket.socket) -> str:
+    """Return where a socket is bound, as gRPC writes addresses."""
+    host, port = socket_.getsockname()[:2]
+    return f"[{host}]:{port}" if socket_.family == socket.AF_INET6 else f"{host}:{port}"
 
 
 def main(arguments: list[str] | None = None) -> int:
