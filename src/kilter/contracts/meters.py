@@ -130,7 +130,7 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         name="kilter_quarantined_total",
         kind=MeterKind.COUNTER,
-        about="Requests refused because their input killed a worker before.",
+        about="Inputs that ended the process of their model twice and are kept out.",
         labels=("deployment", "version"),
     ),
     MetricSpec(
@@ -150,8 +150,14 @@ METRICS: tuple[MetricSpec, ...] = (
         about="Longest delay of an event loop over the last ten seconds.",
         unit="seconds",
     ),
+    MetricSpec(
+        name="kilter_build_info",
+        kind=MeterKind.GAUGE_MAX,
+        about="The version of kilter that serves.",
+        labels=("version",),
+    ),
 )
-"""All metrics but the build's own; names and labels change only with a deprecation."""
+"""All metrics; names and labels change only with a deprecation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

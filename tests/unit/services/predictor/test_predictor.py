@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -102,6 +103,26 @@ def test_a_pinned_version_answers_outside_of_the_experiment(plane: _Plane) -> No
     plane.serve(Route(deployment="churn", champion=first, previous=second))
     assert plane.predictor.answer("churn", _batch(), version=2).variant.number == 2
     assert plane.predictions[0].arm is Arm.PINNED
+
+
+def test_a_withheld_deployment_does_not_answer_until_the_next_table(plane: _Plane) -> None:
+    route = Route(deployment="churn", champion=publish(plane.blobs), previous=publish(plane.blobs, number=2))
+    plane.serve(route)
+    plane.predictor.withhold(frozenset({"churn", "nobody"}))
+    assert plane.predictor.withheld == {"churn"}
+    for version in (None, 2):
+        with pytest.raises(NotReady, match="unloaded"):
+            plane.predictor.answer("churn", _batch(), version=version)
+    with pytest.raises(NotFound, match="version 9"):
+        plane.predictor.target("churn", 9)
+    assert plane.predictor.versions("churn") == (1, 2)
+    plane.predictor.withhold(frozenset())
+    assert plane.predictor.answer("churn", _batch()).generation == 1
+    plane.predictor.withhold(frozenset({"churn"}))
+    plane.serve(route, generation=2)
+    assert plane.predictor.withheld == frozenset()
+    assert plane.predictor.answer("churn", _batch()).generation == 2
+    assert plane.formats.closed == 0
 
 
 @pytest.mark.parametrize("mode", ["nan", "high", "short"])
@@ -247,8 +268,8 @@ def test_a_shadow_runs_later_and_names_its_parent(plane: _Plane) -> None:
     plane.serve(Route(deployment="churn", champion=first, shadow=second, shadow_rate=10_000))
     answer = plane.predictor.answer("churn", _batch(), routing_key="u")
     assert len(plane.predictions) == 1
-    assert plane.predictor.run_shadow()
-    assert not plane.predictor.run_shadow()
+    assert asyncio.run(plane.predictor.run_shadow())
+    assert not asyncio.run(plane.predictor.run_shadow())
     shadow = plane.predictions[1]
     assert (shadow.kind, shadow.version, shadow.parent_id) == (RecordKind.SHADOW, 2, answer.prediction_id)
     assert shadow.arm is Arm.SHADOW
@@ -258,7 +279,7 @@ def test_a_failing_shadow_is_on_record_and_hurts_nobody(plane: _Plane) -> None:
     route = Route(deployment="churn", champion=publish(plane.blobs), shadow_rate=10_000)
     plane.serve(replace(route, shadow=publish(plane.blobs, number=2, mode="nan")))
     plane.predictor.answer("churn", _batch())
-    assert plane.predictor.run_shadow()
+    assert asyncio.run(plane.predictor.run_shadow())
     assert [record.kind for record in plane.predictions] == [RecordKind.PREDICTION, RecordKind.FAILURE]
 
 
@@ -272,7 +293,7 @@ def test_shadows_that_do_not_fit_are_dropped_and_counted() -> None:
     plane.predictor.answer("churn", _batch(), version=1)
     assert plane.predictor.shadows.dropped == 3
     plane.serve(route, 2)
-    assert plane.predictor.run_shadow()
+    assert asyncio.run(plane.predictor.run_shadow())
     assert [record.kind for record in plane.predictions].count(RecordKind.SHADOW) == 0
 
 
