@@ -84,10 +84,25 @@ class Node:
         graph = sum_graph(factor) if content is None else content
         return publish(self.blobs, number=number, signature=SUM, runtime="onnx", content=graph)
 
-    def start(self, *further: str, workers: int = 2, port: int = 0, prepare_timeout_s: float = 30.0) -> None:
-        """Start the supervisor; ``further`` are arguments of its own."""
+    def start(
+        self,
+        *further: str,
+        workers: int = 2,
+        port: int = 0,
+        grpc_port: int = 0,
+        prepare_timeout_s: float = 30.0,
+        repository_control: str = "off",
+        metrics_port: int = 0,
+    ) -> None:
+        """Start the supervisor; ``further`` are arguments of its own, a ``grpc_port`` of -1 is any free one."""
         serving = ServingSettings(
-            port=port, grpc_port=0, workers=workers, drain_s=5.0, prepare_timeout_s=prepare_timeout_s
+            port=port,
+            grpc_port=grpc_port,
+            metrics_port=metrics_port,
+            workers=workers,
+            drain_s=5.0,
+            prepare_timeout_s=prepare_timeout_s,
+            repository_control=repository_control,
         )
         transfer.write(Settings(project=ProjectSettings(home=str(self.home)), serving=serving), self.settings)
         argv = [sys.executable, "-m", "kilter.faces.serving.processes.supervisor"]

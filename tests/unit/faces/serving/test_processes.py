@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _START_S = 60.0
+_ROW = b'{"rows": [{"a": 1.0, "b": 2.0}]}'
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 
 def _post(connection: http.client.HTTPConnection) -> dict[str, Any]:
-    connection.request("POST", "/predict/sum", b'{"rows": [{"a": 1.0, "b": 2.0}]}')
+    connection.request("POST", "/predict/sum", _ROW)
     answer = connection.getresponse()
     body = answer.read()
     assert answer.status == 200, body
@@ -128,6 +129,35 @@ def test_swaps_under_load_fail_no_request(node: Node) -> None:
     assert values == {("1", 3.0), ("2", 6.0)}
     node.stop()
     assert sum(isinstance(record, EventRecord) and record.name == "swap" for record in node.logged()) >= 12
+
+
+def test_a_broken_candidate_loses_its_traffic_without_a_control_plane(node: Node) -> None:
+    broken = node.version(2, factor=3e38)  # fine at the row of the warm-up, beyond float32 at the users'
+    trial = Route(
+        deployment="sum", champion=node.version(1), challenger=broken, weight=5_000, rollout_id="r1", salt="s"
+    )
+    node.routes.propose(table(1, trial))
+    node.routes.settle(1)
+    node.start()
+    node.until_ready()
+    statuses: set[int] = set()
+    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=20)
+
+    def is_back() -> bool:
+        for key in range(20):
+            connection.request("POST", "/predict/sum", _ROW, {"kilter-routing-key": f"user {key}"})
+            answer = connection.getresponse()
+            answer.read()
+            statuses.add(answer.status)
+        return all(status.generation == 2 for status in node.board.statuses())
+
+    node.until(is_back)
+    connection.close()
+    assert statuses == {200, 500}
+    live = node.routes.live()
+    assert live is not None
+    assert (live.origin, live.routes[0].challenger, live.routes[0].champion.version) == ("reflex", None, 1)
+    assert "version 2 of sum is broken" in live.reason
 
 
 def test_a_table_that_cannot_be_loaded_is_dropped_and_the_old_one_serves_on(node: Node) -> None:

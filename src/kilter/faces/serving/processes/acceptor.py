@@ -11,23 +11,24 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-import uvicorn
-
 from kilter.contracts.route import AcceptorStatus
 from kilter.errors import KilterError
 from kilter.faces.serving.assembly import assemble
 from kilter.faces.serving.http.app import ServingApp
+from kilter.faces.serving.http.server import Server
+from kilter.faces.serving.metrics.observation import Observation
 from kilter.faces.serving.oip.repository import Repository
 from kilter.faces.serving.processes.follower import Follower
+from kilter.faces.serving.processes.shedding import Shedder
+from kilter.faces.serving.router import Router
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
 
     from kilter.faces.serving.grpc.adapter import GrpcServer
     from kilter.plane import ServingParts
 
-__all__ = ["Acceptor", "Server", "server_config"]
+__all__ = ["Acceptor"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,44 +39,6 @@ _SYNC_S = 1.0
 _FIRST_LOAD_S = 10.0
 _SHADOW_REST = 4.0
 _SHADOW_PAUSE_S = 0.001
-_KEEP_ALIVE_S = 75
-_CONNECTIONS = 4_096
-_EXIT_AT_ONCE = 143
-
-
-def server_config(app: ServingApp, *, drain_s: float) -> uvicorn.Config:
-    """Return the HTTP server's settings: no log of requests, no headers of its own but the date."""
-    return uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        backlog=2_048,
-        limit_concurrency=_CONNECTIONS,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, round(drain_s)),
-    )
-
-
-class Server(uvicorn.Server):
-    """The HTTP server; signals are its caller's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone."""
-        yield
-
-    def stop(self) -> None:
-        """Drain, or end the process at once when asked again."""
-        if self.should_exit:
-            os._exit(_EXIT_AT_ONCE)
-        self.should_exit = True
 
 
 class Acceptor:
@@ -92,10 +55,17 @@ class Acceptor:
         Number of the process among its siblings.
     grpc_address : str
         Where gRPC is answered; empty = nowhere.
+    metrics_socket : socket or None
+        Where metrics are answered, if they have a port of their own and this process answers it.
     """
 
-    def __init__(self, parts: ServingParts, *, slot: int, grpc_address: str = "") -> None:
+    def __init__(
+        self, parts: ServingParts, *, slot: int, grpc_address: str = "", metrics_socket: socket.socket | None = None
+    ) -> None:
         self._parts = parts
+        self._metrics_socket = metrics_socket
+        self._metrics: Server | None = None
+        self.observation = Observation(meters=parts.meters, reader=parts.meters, predictor=parts.predictor)
         self._grpc_address = grpc_address
         self._grpc: GrpcServer | None = None
         self._slot = slot
@@ -107,8 +77,16 @@ class Acceptor:
             is_failing=lambda: parts.upkeep.failing,
             default_deployment=parts.default_deployment,
             repository=self._repository,
+            observation=self.observation,
+            is_metrics_apart=parts.is_metrics_apart,
         )
-        self.app = ServingApp(router, body_max_bytes=parts.body_max_bytes, on_answered=self._start_shadows)
+        self.shedder = Shedder(lambda: self.observation.lag.minimum_s)
+        self.app = ServingApp(
+            router,
+            body_max_bytes=parts.body_max_bytes,
+            admit=self.shedder.admit,
+            on_answered=self._start_shadows,
+        )
         self._follower = Follower(
             predictor=parts.predictor,
             journal=parts.journal,
@@ -132,7 +110,7 @@ class Acceptor:
         JournalUnavailable
             If the log cannot be closed; what was acknowledged is safe.
         """
-        server = Server(server_config(self.app, drain_s=self._parts.drain_s))
+        server = Server(self.app, fast_path=self._parts.fast_path, drain_s=self._parts.drain_s)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):  # before the log is opened, so that it is always closed
             loop.add_signal_handler(number, self._stop, server)
@@ -145,6 +123,8 @@ class Acceptor:
         gc.collect()
         gc.freeze()  # what is loaded now stays: collections need not walk it
         tasks = [following, asyncio.create_task(self._keep_log()), asyncio.create_task(self._show())]
+        tasks += self._open_metrics()
+        self.observation.start(loop, is_fast=server.fast_path)
         try:
             await server.serve(sockets=[socket_])
             if self._grpc is not None:
@@ -155,12 +135,16 @@ class Acceptor:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._follower.close()
+            self.observation.close()
+            self._parts.predictor.close()
             self._parts.upkeep.close()
             self._parts.board.withdraw(self._slot)
 
     def _stop(self, server: Server) -> None:
         """End, also while the first table is being loaded; both protocols drain at once."""
         server.stop()
+        if self._metrics is not None:
+            self._metrics.stop()
         if self._grpc is not None:
             self._grpc.stop(self._parts.drain_s)
         self._has_looked.set()
@@ -176,14 +160,26 @@ class Acceptor:
             predictor=self._parts.predictor,
             repository=self._repository,
             is_failing=lambda: self._parts.upkeep.failing,
+            totals=self.observation.totals,
+            admit=self.shedder.admit,
+            on_refused=lambda error, name: self.observation.refusals.count(error, "grpc", name),
         )
         self._grpc = GrpcServer(
             service,
             address=self._grpc_address,
             message_max_bytes=self._parts.body_max_bytes,
             on_answered=self._start_shadows,
+            spans=self.observation.spans,
         )
         await self._grpc.start()
+
+    def _open_metrics(self) -> list[asyncio.Task[None]]:
+        """Answer ``GET /metrics`` on its own port, if this process is the one to do it."""
+        if self._metrics_socket is None:
+            return []
+        app = ServingApp(Router([self.observation.endpoints]), body_max_bytes=self._parts.body_max_bytes)
+        self._metrics = Server(app, drain_s=self._parts.drain_s)
+        return [asyncio.create_task(self._metrics.serve(sockets=[self._metrics_socket]))]
 
     async def _follow(self) -> None:
         """Follow the route files and the seal epoch."""
@@ -226,6 +222,7 @@ class Acceptor:
         while True:
             try:
                 self.app.end_slow()
+                self.observation.refresh()
                 self._report()
             except KilterError as error:
                 _log.warning("cannot report: %s", error.message, extra={"slot": self._slot})
@@ -261,7 +258,7 @@ class Acceptor:
             while not self._is_ending:
                 await asyncio.sleep(_SHADOW_PAUSE_S)
                 begun = time.perf_counter()
-                if not self._parts.predictor.run_shadow():
+                if not await self._parts.predictor.run_shadow():
                     return
                 await asyncio.sleep(_SHADOW_REST * (time.perf_counter() - begun))
         except KilterError as error:

@@ -44,15 +44,17 @@ class Child:
         For the log.
     argv : sequence of str
         The command.
-    slot, fd : int or None
-        Of a serving process: its number and its listening socket.
+    slot : int or None
+        Number of a serving process.
+    fds : sequence of int
+        Its listening sockets.
     """
 
-    def __init__(self, name: str, argv: Sequence[str], *, slot: int | None = None, fd: int | None = None) -> None:
+    def __init__(self, name: str, argv: Sequence[str], *, slot: int | None = None, fds: Sequence[int] = ()) -> None:
         self.slot = slot
         self._name = name
         self._argv = list(argv)
-        self._fds = () if fd is None else (fd,)
+        self._fds = tuple(fds)
         self._process: subprocess.Popen[bytes] | None = None
         self._deaths: deque[float] = deque(maxlen=64)
         self._not_before = 0.0

@@ -16,7 +16,7 @@ _Address: TypeAlias = Any
 """What the system calls an address: a tuple whose length depends on its family."""
 
 
-def listen(host: str, port: int, *, count: int) -> list[socket.socket]:
+def listen(host: str, port: int, *, count: int, key: str = "port") -> list[socket.socket]:
     """Open ``count`` listening sockets on one address; port 0 takes any free one.
 
     Parameters
@@ -27,6 +27,8 @@ def listen(host: str, port: int, *, count: int) -> list[socket.socket]:
         The port, or 0.
     count : int
         How many sockets share it.
+    key : str
+        Where the port is set, for the error.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def listen(host: str, port: int, *, count: int) -> list[socket.socket]:
     except OSError as cause:
         for opened in sockets:
             opened.close()
-        raise _unusable(host, port, cause, "port") from cause
+        raise _unusable(host, port, cause, key) from cause
     return sockets
 
 

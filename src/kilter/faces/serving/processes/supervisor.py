@@ -22,6 +22,7 @@ from kilter import plane
 from kilter.errors import Conflict, KilterError, StateError, StoreError
 from kilter.faces.serving.processes.child import Child
 from kilter.faces.serving.processes.listener import listen, reserve
+from kilter.faces.serving.processes.reflex import Reflex
 from kilter.faces.serving.processes.settlement import Settlement
 from kilter.settings import transfer
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import FrameType
 
+    from kilter.contracts.meters import Slot
     from kilter.plane import PlaneParts
 
 __all__ = ["Supervisor", "main"]
@@ -63,6 +65,7 @@ class Supervisor:
         self._settings_path = settings_path
         self._further = dict(children or {})
         self._settlement = Settlement(parts)
+        self._reflex = Reflex(routes=parts.routes, totals=parts.meters.totals, now=parts.clock.now)
         self._children: list[Child] = []
         self._is_stopping = False
 
@@ -84,31 +87,41 @@ class Supervisor:
             sockets = listen(parts.host, parts.port, count=parts.workers)
             port: int = sockets[0].getsockname()[1]
             grpc = self._reserve_grpc()
+            metrics = self._listen_for_metrics()
             self._announce(port, 0 if grpc is None else grpc.getsockname()[1])
+            restarts = parts.meters.slot("kilter_worker_restarts_total", "", "")
+            self._fold()
             for slot, socket_ in enumerate(sockets):
                 argv = [sys.executable, "-m", "kilter.faces.serving", "--settings", self._settings_path]
                 argv += ["--slot", str(slot), "--fd", str(socket_.fileno())]
                 argv += [] if grpc is None else ["--grpc", _address(grpc)]
-                self._children.append(Child(f"serving[{slot}]", argv, slot=slot, fd=socket_.fileno()))
+                fds = [socket_.fileno()]
+                if metrics is not None and slot == 0:
+                    argv += ["--metrics-fd", str(metrics.fileno())]
+                    fds.append(metrics.fileno())
+                self._children.append(Child(f"serving[{slot}]", argv, slot=slot, fds=fds))
             self._children += [Child(name, argv) for name, argv in self._further.items()]
             _log.info("serving on http://%s:%d with %d processes", parts.host, port, parts.workers)
             try:
-                self._watch(wake_fd)
+                self._watch(wake_fd, restarts)
             finally:
                 self._stop()
         finally:
             parts.board.release()
         return 0
 
-    def _watch(self, wake_fd: int) -> None:
+    def _watch(self, wake_fd: int, restarts: Slot) -> None:
         """Keep children alive and settle proposals until a signal comes."""
         while not self._is_stopping:
             for child in self._children:
                 pid = child.pid
                 if child.tend() and pid is not None and child.slot is not None:
                     self._settlement.lost(pid)
+                    restarts.add()
+                    self._fold()
             try:
                 self._settlement.step({child.slot: child.pid for child in self._children if child.slot is not None})
+                self._reflex.step()
             except KilterError as error:
                 _log.warning("cannot settle: %s", error.message)
             if select.select([wake_fd], [], [], _POLL_S)[0]:
@@ -121,6 +134,7 @@ class Supervisor:
         deadline = time.monotonic() + self._parts.drain_s + _GRACE_S
         for child in self._children:
             child.wait(max(0.0, deadline - time.monotonic()))
+        self._fold()
         _log.info("all processes have ended")
 
     def _catch_signals(self) -> int:
@@ -144,6 +158,18 @@ class Supervisor:
         """Keep the port of gRPC, whose sockets each serving process opens for itself; None if it is off."""
         port = self._parts.grpc_port
         return None if port == 0 else reserve(self._parts.host, max(0, port))
+
+    def _listen_for_metrics(self) -> socket.socket | None:
+        """Open the port of the metrics, which one process answers for all; None if it is the data plane's own."""
+        port = self._parts.metrics_port
+        return listen(self._parts.host, port, count=1, key="metrics_port")[0] if port else None
+
+    def _fold(self) -> None:
+        """Take over what dead processes had counted."""
+        try:
+            self._parts.meters.fold()
+        except KilterError as error:
+            _log.warning("%s: %s", error.message, error.why)
 
     def _announce(self, port: int, grpc_port: int) -> None:
         """Write down which ports are served, for whoever asked for any free one."""
