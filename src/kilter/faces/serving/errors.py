@@ -50,10 +50,13 @@ NEVER: frozenset[type[KilterError]] = frozenset(
 """Leaves that no request of the data plane can meet; one that does appear is a fault of kilter: 500."""
 
 _UNEXPECTED = 500
+_LONG_URL = 414
 
 
 def status_of(error: KilterError) -> int:
     """Return the HTTP status of an error."""
+    if isinstance(error, errors.HeadersTooLarge) and error.details.get("field") == "url":
+        return _LONG_URL
     for kind in type(error).__mro__:
         if kind in NEVER:
             return _UNEXPECTED
@@ -63,12 +66,14 @@ def status_of(error: KilterError) -> int:
 
 
 def headers_of(error: KilterError, status: int) -> list[tuple[bytes, bytes]]:
-    """Return the headers that go with an error: its code, when to retry, whether the connection ends."""
+    """Return the headers that go with an error: its code, when to retry, what to send, whether the connection ends."""
     headers = [(b"kilter-error-code", error.code.encode())]
     if isinstance(error, errors.Busy) and status == ERRORS[errors.Busy]:
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
     elif status == ERRORS[errors.NotReady]:
         headers.append((b"retry-after", b"1"))
-    if status in {ERRORS[errors.TooLarge], ERRORS[errors.HeadersTooLarge]}:
+    elif status == ERRORS[errors.UnsupportedMedia] and "accept_encoding" in error.details:
+        headers.append((b"accept-encoding", str(error.details["accept_encoding"]).encode()))
+    if status in {ERRORS[errors.TooLarge], ERRORS[errors.HeadersTooLarge], _LONG_URL}:
         headers.append((b"connection", b"close"))
     return headers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kilter.errors import HeadersTooLarge, InvalidRequest, TooLarge
@@ -18,6 +19,8 @@ __all__ = [
     "HEADER_BYTES",
     "IN_FLIGHT",
     "NESTING",
+    "URL_BYTES",
+    "WireLimits",
     "body_too_large",
     "check_headers",
     "check_length",
@@ -31,11 +34,36 @@ HEADERS = 100
 HEADER_BYTES = 32 * 2**10
 IN_FLIGHT = 1_024
 NESTING = 32
+URL_BYTES = 8 * 2**10
 
 _NO_BRACKETS = bytes(code for code in range(256) if code not in b'[]{}"')
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _PAIR = re.compile(rb"\[\]|\{\}")
 _TOKEN = re.compile(rb'"[^"]*"?|[\[{]|[\]}]')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireLimits:
+    """What a connection may cost, and how many there may be.
+
+    The head of a request must be there within ``head_read_s``, its body within ``body_read_s`` and, after
+    ``body_grace_s``, at ``body_least_bytes_s`` on average. A client that is refused while it sends is
+    listened to for ``linger_s`` and ``linger_bytes`` at most, so that it can read why. At the end of the process idle
+    connections stay for ``farewell_s``, because a request may be on its way.
+    """
+
+    connections: int = 4_096
+    head_read_s: float = 10.0
+    body_read_s: float = BODY_READ_S
+    body_grace_s: float = 5.0
+    body_least_bytes_s: float = 1_024.0
+    keep_alive_s: float = 75.0
+    write_stall_s: float = 30.0
+    linger_s: float = 30.0
+    linger_idle_s: float = 5.0
+    linger_bytes: int = 2**30
+    farewell_s: float = 0.5
+    sweep_s: float = 1.0
 
 
 def check_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import orjson
-
 from kilter.errors import InvalidRequest, KilterError, ModelFailed, NotFound
 from kilter.faces.serving.errors import NEVER, headers_of, status_of
-from kilter.faces.serving.exchange import JSON, Reply
+from kilter.faces.serving.exchange import JSON, Reply, plain_wording
+from kilter.faces.serving.metrics.refusal import face_of
+from kilter.faces.serving.metrics.trace import TRACEPARENT
+from kilter.faces.serving.metrics.tracing import traced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kilter.faces.serving.exchange import Answer, Handler, Request, Wording
+    from kilter.faces.serving.metrics.refusal import Refusals
+    from kilter.faces.serving.metrics.spans import Spans
 
-__all__ = ["Endpoints", "Router", "plain_wording"]
+__all__ = ["Endpoints", "Found", "Router", "plain_wording"]
 
 _log = logging.getLogger(__name__)
 
 _ANY = "{}"
+_ANY_KEY = "/"  # no segment of a request's path can be this
 _FAULT = "kilter failed while answering; the server's log has the cause"
 
 
@@ -68,10 +72,18 @@ class Router:
     ----------
     protocols : sequence of Endpoints
         Their paths must not overlap.
+    refusals : Refusals or None
+        Counts what is refused.
+    spans : Spans or None
+        Makes a span of each request.
     """
 
-    def __init__(self, protocols: Sequence[Endpoints]) -> None:
+    def __init__(
+        self, protocols: Sequence[Endpoints], *, refusals: Refusals | None = None, spans: Spans | None = None
+    ) -> None:
         self._root = _Node()
+        self._refusals = refusals
+        self._spans = spans
         self._wordings: dict[str, Wording] = {}
         self.paths: tuple[tuple[str, str], ...] = tuple(sorted(path for one in protocols for path in one.routes()))
         for protocol in protocols:
@@ -79,29 +91,22 @@ class Router:
             for (verb, pattern), handler in protocol.routes().items():
                 node = self._root
                 for segment in pattern.split("/")[1:]:
-                    node = node.next.setdefault(segment, _Node())
+                    node = node.next.setdefault(_ANY_KEY if segment == _ANY else segment, _Node())
                 node.handlers[verb] = handler
 
     def find(self, method: str, path: str) -> Found | Reply:
-        """Return who answers, or the answer to a wrong verb.
+        """Return who answers, or the answer to a wrong verb; HEAD is GET whose body the sender keeps.
 
         Raises
         ------
         NotFound
             If there is no such path.
         """
-        names: list[str] = []
-        node: _Node | None = self._root
-        for segment in path.split("/")[1:]:
-            named = node.next.get(segment) if node is not None else None
-            if named is None and node is not None and segment and (node := node.next.get(_ANY)) is not None:
-                names.append(segment)
-            else:
-                node = named
+        node, names = self._walk(path)
         if node is None or not node.handlers or not path.startswith("/"):
             message = "there is no such path"
             raise NotFound(message, hint="see `GET /v2`, or post rows to `/predict/NAME`")
-        handler = node.handlers.get(method)
+        handler = node.handlers.get("GET" if method == "HEAD" else method)
         if handler is None:
             return self._not_allowed(path, ", ".join(sorted(node.handlers)))
         return Found(handler, tuple(names))
@@ -115,7 +120,25 @@ class Router:
             Whatever stands in the way; ``refusal`` words it.
         """
         found = self.find(request.method, request.path)
-        return found if isinstance(found, Reply) else found.handler(request, *found.names)
+        return found if isinstance(found, Reply) else self.call(found, request)
+
+    def call(self, found: Found, request: Request) -> Answer:
+        """Have a request answered by who was found for its path.
+
+        Raises
+        ------
+        KilterError
+            Whatever stands in the way; ``refusal`` words it.
+        """
+        if self._spans is not None or TRACEPARENT in request.headers:
+            return traced(
+                request,
+                handler=lambda within: found.handler(within, *found.names),
+                refusal=lambda error: self.refusal(error, request.path),
+                spans=self._spans,
+                pattern=_pattern(request.path, found.names),
+            )
+        return found.handler(request, *found.names)
 
     def refusal(self, error: KilterError, path: str) -> Reply:
         """Word an error in the form of the path it was asked on."""
@@ -124,27 +147,48 @@ class Router:
             return self.fault(path)
         if isinstance(error, ModelFailed):
             _log.error("model failed", exc_info=error)
+        self._count(error, path)
         status = status_of(error)
         return Reply(status, [JSON, *headers_of(error, status)], self._wording(path)(error, status))
 
     def fault(self, path: str) -> Reply:
         """Word a fault of kilter itself: nothing of it leaves the process."""
         error = KilterError(_FAULT, hint="report it, with the log lines of this request")
+        self._count(error, path)
         headers = [JSON, (b"kilter-error-code", KilterError.code.encode())]
         return Reply(500, headers, self._wording(path)(error, 500))
 
     def _not_allowed(self, path: str, verbs: str) -> Reply:
         """Build the answer to the wrong verb."""
         error = InvalidRequest(f"this path takes {verbs} only", hint=f"use {verbs}")
+        self._count(error, path)
         headers = [JSON, (b"allow", verbs.encode()), (b"kilter-error-code", error.code.encode())]
         return Reply(405, headers, self._wording(path)(error, 405))
+
+    def _walk(self, path: str) -> tuple[_Node | None, list[str]]:
+        """Return the node of a path, and the names that stand in it."""
+        names: list[str] = []
+        node: _Node | None = self._root
+        for segment in path.split("/")[1:]:
+            named = node.next.get(segment) if node is not None else None
+            if named is None and node is not None and segment and (node := node.next.get(_ANY_KEY)) is not None:
+                names.append(segment)
+            else:
+                node = named
+        return node, names
+
+    def _count(self, error: KilterError, path: str) -> None:
+        """Count an error under whom the path names."""
+        if self._refusals is not None:
+            names = self._walk(path)[1]
+            self._refusals.count(error, face_of(path), names[0] if names else "")
 
     def _wording(self, path: str) -> Wording:
         """Return the form of errors below a path."""
         return self._wordings.get(path.split("/", 2)[1] if path.startswith("/") else "", plain_wording)
 
 
-def plain_wording(error: KilterError, _: int) -> bytes:
-    """Return kilter's own error document."""
-    field = error.details.get("field")
-    return orjson.dumps({"error": error.message, "code": error.code, "field": field, "hint": error.hint})
+def _pattern(path: str, names: tuple[str, ...]) -> str:
+    """Return a path with ``{}`` in place of its names."""
+    left = list(names)
+    return "/".join(_ANY if left and segment == left[0] and left.pop(0) else segment for segment in path.split("/"))

@@ -494,10 +494,11 @@ def test_a_client_that_leaves_gets_no_answer(call: _Client) -> None:
 
 
 def test_what_is_not_spoken_is_said(call: _Client) -> None:
-    assert call("POST", "/predict/churn", [_ROW], headers={"content-encoding": "gzip"}).status == 415
+    assert call("POST", "/predict/churn", [_ROW], headers={"content-encoding": "br"}).status == 415
     assert call("POST", "/predict/churn", [_ROW], headers={"content-encoding": "identity"}).status == 200
-    binary = {"inference-header-content-length": "10"}
-    assert call("POST", "/v2/models/churn/infer", _infer(**_GOOD_TENSORS), headers=binary).status == 415
+    for length in ("10", "soon", "-1", "9" * 30):
+        torn = {"inference-header-content-length": length}
+        assert call("POST", "/v2/models/churn/infer", _infer(**_GOOD_TENSORS), headers=torn).status == 400
     assert call("POST", "/predict/churn", [_ROW], headers={"kilter-timeout-ms": "soon"}).status == 400
 
 
