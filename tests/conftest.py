@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from hypothesis import settings
 
 if TYPE_CHECKING:
     import pytest
+
+# Planes that tests start on free ports must not meet on gRPC's default one; who tests gRPC asks for it.
+os.environ.setdefault("KILTER_SERVING__GRPC_PORT", "0")
 
 # Wall-clock deadlines measure the machine; the same examples everywhere make a failure repeatable.
 settings.register_profile("kilter", deadline=None, derandomize=True)
