@@ -231,10 +231,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--warm-up", type=float, default=_NEVER_S)
     parser.add_argument("--grace", type=float, default=2.0)
+    parser.add_argument("--timeout-ms", type=int, default=0, help="deadline of each request; 0 = the deployment's")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     body = sys.stdin.buffer.read()
     head = f"POST {given.path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    if given.timeout_ms:
+        head += f"kilter-timeout-ms: {given.timeout_ms}\r\n"
     request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
     gc.disable()
     sys.stdout.write(json.dumps(uvloop.run(_run(given, request))) + "\n")

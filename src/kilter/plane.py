@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from kilter.contracts.clock import Clock
 from kilter.contracts.journal import JournalUpkeep
+from kilter.contracts.overrides import Overrides
 from kilter.engines.workers import WorkerPool
 from kilter.errors import StoreError
 from kilter.plugins import load
@@ -23,6 +24,10 @@ from kilter.services.predictor import Predictor
 from kilter.stores.board import Board
 from kilter.stores.clock import ReplayClock, SystemClock, UuidSource
 from kilter.stores.files import FileBlobs
+from kilter.stores.flip import FlipPage
+from kilter.stores.meters import MeterFiles
+from kilter.stores.overrides import OverrideFile
+from kilter.stores.quarantine import QuarantineFolder
 from kilter.stores.routes import RouteFiles
 from kilter.stores.segments import SegmentLog
 
@@ -75,11 +80,17 @@ class ServingParts:
     upkeep: JournalUpkeep
     feedback: FeedbackIntake
     routes: RouteFiles
+    flip: FlipPage
     board: Board
     clock: Clock
     token: Callable[[], tuple[int, ...]]
     body_max_bytes: int
+    fast_path: str
     drain_s: float
+    meters: MeterFiles
+    default_deployment: str = ""
+    overrides: Overrides | None = None
+    is_metrics_apart: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +98,14 @@ class PlaneParts:
     """What the supervisor is made of. ``workers`` is the number of serving processes."""
 
     routes: RouteFiles
+    flip: FlipPage
     board: Board
+    clock: Clock
     host: str
     port: int
+    grpc_port: int
+    metrics_port: int
+    meters: MeterFiles
     workers: int
     home: str
     prepare_timeout_s: float
@@ -110,7 +126,9 @@ def serving(settings: Settings, slot: int) -> ServingParts:
     now = clock(settings)
     blobs = FileBlobs(str(home.path))
     routes = RouteFiles(home.folder("route"))
-    journal = Journal(log=SegmentLog(home.folder("log"), slot=slot, clock_ns=now.time_ns), clock=now)
+    flip = FlipPage(home.folder("run"))
+    meters = MeterFiles(Path(home.folder("run")) / "meters", clock_ns=now.time_ns)
+    journal = Journal(log=SegmentLog(home.folder("log"), slot=slot, clock_ns=now.time_ns), clock=now, meters=meters)
     predictor = Predictor(
         journal=journal,
         blobs=blobs,
@@ -118,6 +136,9 @@ def serving(settings: Settings, slot: int) -> ServingParts:
         formats=model_formats(),
         clock=now,
         ids=UuidSource(now),
+        page=flip.marks,
+        meters=meters,
+        quarantine=QuarantineFolder(home.folder("quarantine"), time_ns=now.time_ns),
     )
     return ServingParts(
         predictor=predictor,
@@ -125,11 +146,17 @@ def serving(settings: Settings, slot: int) -> ServingParts:
         upkeep=journal,
         feedback=FeedbackIntake(clock=now),
         routes=routes,
+        flip=flip,
         board=Board(home.folder("run")),
         clock=now,
         token=routes.token,
         body_max_bytes=settings.serving.body_max_bytes,
+        fast_path=settings.serving.fast_path,
         drain_s=settings.serving.drain_s,
+        default_deployment=settings.serving.default_deployment,
+        overrides=OverrideFile(home.folder("route")) if settings.serving.repository_control == "local" else None,
+        meters=meters,
+        is_metrics_apart=bool(settings.serving.metrics_port),
     )
 
 
@@ -144,9 +171,14 @@ def supervising(settings: Settings) -> PlaneParts:
     home = Home.of(settings)
     return PlaneParts(
         routes=RouteFiles(home.folder("route")),
+        flip=FlipPage(home.folder("run")),
         board=Board(home.folder("run")),
+        clock=clock(settings),
         host=settings.serving.host,
         port=settings.serving.port,
+        grpc_port=settings.serving.grpc_port,
+        metrics_port=settings.serving.metrics_port,
+        meters=MeterFiles(Path(home.folder("run")) / "meters", clock_ns=clock(settings).time_ns),
         workers=settings.serving.workers or _usable_cores(),
         home=str(home.path),
         prepare_timeout_s=settings.serving.prepare_timeout_s,

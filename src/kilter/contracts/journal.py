@@ -18,8 +18,8 @@ class Journal(Protocol):
     """Takes the records of one serving process, each before its answer leaves.
 
     Guarantees: what was acknowledged (True) survives ``kill -9`` of this process, at level ``disk``
-    also loss of power, at level ``memory`` after the next ``flush``; records keep their order;
-    columns named in ``route.redact`` never reach the log. One writing thread.
+    also loss of power once ``durable`` has said so, at level ``memory`` after the next ``flush``;
+    records keep their order; columns named in ``route.redact`` never reach the log. One writing thread.
     """
 
     def describe(self, schema: SchemaRecord) -> None:
@@ -52,13 +52,15 @@ class Journal(Protocol):
         """
         ...
 
-    async def durable(self) -> None:
+    async def durable(self, route: Route | None = None, *, count: int = 1) -> bool:
         """Wait until everything written so far is on the device: what level ``disk`` promises.
+
+        False if the device refused and the route says ``count``: then ``count`` records are lost.
 
         Raises
         ------
         JournalUnavailable
-            If the device refuses.
+            If the device refuses, and the route does not say ``count``.
         """
         ...
 
@@ -86,11 +88,18 @@ class Journal(Protocol):
 class JournalUpkeep(Protocol):
     """What the serving process does for its journal from time to time.
 
-    Guarantees: same thread as the writes, but for ``sync``, which may run beside them; each call may
-    be repeated. ``failing`` says whether the last write was refused.
+    Guarantees: same thread as the writes; each call may be repeated.
     """
 
-    failing: bool
+    @property
+    def failing(self) -> bool:
+        """Say whether the log refuses; ``tend`` ends it as soon as it works again.
+
+        Raises
+        ------
+        Nothing
+        """
+        ...
 
     def flush(self) -> None:
         """Write the records of level ``memory`` that wait in a buffer.
@@ -102,18 +111,18 @@ class JournalUpkeep(Protocol):
         """
         ...
 
-    def sync(self) -> None:
-        """Force what was written to the device.
+    async def tend(self) -> None:
+        """Sync in the background, end old segments, watch the room on the disk, try a log that refused.
 
         Raises
         ------
         JournalUnavailable
-            If the device refuses.
+            If the log still refuses.
         """
         ...
 
-    def seal(self) -> SegmentInfo | None:
-        """Close the open segment, so that it can be compacted; None if it is empty.
+    async def sealed(self) -> SegmentInfo | None:
+        """Close the open segment, so that it can be compacted, while other requests are answered.
 
         Raises
         ------
@@ -128,6 +137,6 @@ class JournalUpkeep(Protocol):
         Raises
         ------
         JournalUnavailable
-            As ``seal``.
+            If the seal cannot be written; the segment stays recoverable.
         """
         ...

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from kilter.contracts.arrays import Array, Columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from kilter.contracts.prediction import LogRecord, PredictionRecord
 
@@ -18,6 +18,7 @@ __all__ = [
     "JoinedRows",
     "LogPart",
     "LogSegment",
+    "PartStore",
     "PredictionTable",
     "RecordLog",
     "Room",
@@ -29,7 +30,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentInfo:
-    """One sealed segment file. ``damaged_bytes`` could not be read and were set aside."""
+    """One sealed segment file. ``damaged_bytes`` could not be read and were set aside.
+
+    ``is_carried``: a writer wrote records of an earlier segment again, so they may be in both.
+    """
 
     id: str
     path: str
@@ -39,6 +43,7 @@ class SegmentInfo:
     min_ts_ns: int
     max_ts_ns: int
     damaged_bytes: int = 0
+    is_carried: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +60,11 @@ class LogSegment:
 class LogPart:
     """Metadata row: one committed Parquet part. A file without such a row does not exist.
 
-    ``kind`` is ``prediction``, ``shadow``, ``failure`` or ``feedback``; ``date`` is the UTC day
-    of the rows' ``ts``.
+    ``kind`` is ``prediction``, ``shadow``, ``failure``, ``feedback`` or ``event``; ``date`` is the UTC day
+    of the rows' ``ts``. ``records`` counts the log's records in it (a request of many rows is one),
+    ``doubles`` those left out because another one had their id. ``replaces`` names the parts that
+    this one was merged from; a part with ``superseded_at`` is read no more, one with ``deleted_at``
+    has no file. Both times are the machine's.
     """
 
     id: str
@@ -69,6 +77,12 @@ class LogPart:
     min_ts_ns: int
     max_ts_ns: int
     created_at: datetime
+    records: int = 0
+    doubles: int = 0
+    replaces: tuple[str, ...] = ()
+    superseded_at: datetime | None = None
+    deleted_at: datetime | None = None
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,18 +273,43 @@ class SegmentStore(Protocol):
         """
         ...
 
+    def retire(self, segment: SegmentInfo) -> None:
+        """Put a compacted segment out of sight until ``sweep`` deletes it; a missing one is no error.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be renamed.
+        """
+        ...
+
+    def sweep(self, before: datetime, *, is_tight: Callable[[Room], bool]) -> Room:
+        """Delete segments retired before a moment, then further ones, oldest first, while room is tight.
+
+        Raises
+        ------
+        StoreError
+            If a file cannot be deleted.
+        """
+        ...
+
 
 class PredictionTable(Protocol):
     """Columnar parts of the log, and the join of predictions with labels.
 
-    Guarantees: ``write`` is deterministic in the segments given (same keys, same bytes), so it can
-    be repeated; readers see only the parts they name.
+    Guarantees: ``write`` is deterministic in what it is given (same keys, same bytes), so it can
+    be repeated; readers see only the parts they name, and of these none that another one replaces.
     """
 
     def write(
-        self, segments: Sequence[SegmentInfo], records: Iterator[LogRecord], now: datetime
+        self,
+        segments: Sequence[SegmentInfo],
+        records: Iterator[LogRecord],
+        now: datetime,
+        *,
+        beside: Sequence[LogPart] = (),
     ) -> tuple[LogPart, ...]:
-        """Write the records of these segments as parts by deployment, kind and day.
+        """Write the records of these segments as parts by deployment, kind and day, but what is ``beside``.
 
         Raises
         ------
@@ -306,5 +345,52 @@ class PredictionTable(Protocol):
         ------
         StoreError
             If a part cannot be read.
+        """
+        ...
+
+
+class PartStore(Protocol):
+    """The files of the parts, seen by whoever keeps them few and young.
+
+    Guarantees: nothing here makes a part exist or end: that is said by the rows.
+    """
+
+    def merge(self, parts: Sequence[LogPart], now: datetime) -> LogPart:
+        """Write the rows of parts of one deployment, kind and day as one part.
+
+        Raises
+        ------
+        StoreError
+            If a part cannot be read, or the new one not be written.
+        """
+        ...
+
+    def remove(self, part: LogPart) -> None:
+        """Delete a part's file; a missing one is no error.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be deleted.
+        """
+        ...
+
+    def strays(self, before: datetime) -> tuple[str, ...]:
+        """Return the paths of files last written before a moment, as ``LogPart.path`` names them.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be read.
+        """
+        ...
+
+    def discard(self, path: str) -> None:
+        """Delete one of ``strays``; a missing one is no error.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be deleted.
         """
         ...

@@ -7,6 +7,7 @@ from enum import IntEnum, IntFlag, StrEnum
 from typing import NamedTuple, TypeAlias
 
 __all__ = [
+    "OWN_ARMS",
     "Arm",
     "EventRecord",
     "FeedbackRecord",
@@ -32,13 +33,18 @@ class RecordKind(IntEnum):
 
 
 class Arm(StrEnum):
-    """Why this version answered: outside any experiment, one of its two arms, or asked for by number."""
+    """Why this version answered: outside any experiment, one of its two arms, asked for by number, or instead."""
 
     CHAMPION = "champion"
     CONTROL = "control"
     CHALLENGER = "challenger"
     PINNED = "pinned"
     SHADOW = "shadow"
+    FALLBACK = "fallback"
+
+
+OWN_ARMS: tuple[str, ...] = ("champion", "control", "challenger", "pinned")
+"""Arms whose answers are those of the version that was chosen: a fallback speaks for none."""
 
 
 class Flag(IntFlag):

@@ -25,6 +25,7 @@ class Route:
 
     A challenger's share falls back to the champion after ``judged_until`` (nobody judges it any
     more). ``key`` is the sticky column; empty means the request's own key or id.
+    ``on_overload`` (``shed``, ``fallback``) and ``on_error`` (``closed``, ``open``) say when ``fallback`` answers.
     """
 
     deployment: str
@@ -43,6 +44,10 @@ class Route:
     deadline_ms: int = 1000
     max_rows: int = 65_536
     redact: tuple[str, ...] = ()
+    max_in_flight: int = 512
+    on_overload: str = "shed"
+    on_error: str = "closed"
+    fallback: str = ""
 
     def __post_init__(self) -> None:
         """Refuse weights outside 0 to 10,000.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -20,7 +21,8 @@ import msgspec
 from kilter import plugins
 from kilter.engines.isolation.limits import child_environment
 from kilter.engines.isolation.wire import Answer, Call, Fault, Hello, raise_fault, receive, send
-from kilter.errors import EngineError, FormatError, ModelFailed
+from kilter.errors import EngineError, FormatError, KilterError, ModelFailed
+from kilter.policy.restart import HEALTHY_S, delay_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WorkerModel", "WorkerPool"]
 
-_BACK_OFF_S: Final = 0.1
-_BACK_OFF_MAX_S: Final = 30.0
-_HEALTHY_S: Final = 60.0
 _GRACE_S: Final = 1.0
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -49,7 +48,7 @@ class WorkerPool:
     python : str
         The interpreter of the children.
     deadline_s : float
-        Longest time that one call may take; the child is killed then.
+        Longest time that one call may take, until its caller says otherwise; the child is killed then.
     start_s : float
         Longest time that a child may take to load its model.
     memory_mib : int
@@ -104,7 +103,7 @@ class WorkerPool:
 
 
 class WorkerModel:
-    """A model in a child process, as a LoadedModel.
+    """A model in a child process, as an ``IsolatedModel``.
 
     Guarantees: calls are answered one at a time; a child that dies fails the call at hand and is started
     again, later and later while it keeps dying; ``close`` ends it.
@@ -115,7 +114,6 @@ class WorkerModel:
     ) -> None:
         self._hello = hello
         self._python = python
-        self._deadline_s = deadline_s
         self._start_s = start_s
         self._environment = environment
         self._lock = threading.Lock()
@@ -124,8 +122,11 @@ class WorkerModel:
         self._home = tempfile.TemporaryDirectory(prefix="kilter-worker-", ignore_cleanup_errors=True)
         self._is_ready = False
         self._started_s = 0.0
+        self._took_s = 0.0
         self._retry_at_s = 0.0
-        self._failures = 0
+        self._recent_falls = 0
+        self.patience_s = deadline_s
+        self.falls = 0
         self.restarts = 0
         self.is_closed = False
         try:
@@ -140,26 +141,33 @@ class WorkerModel:
         """The child's process id, None while there is none."""
         return self._child.pid if self._child is not None else None
 
+    def wait_s(self) -> float:
+        """Return the expected seconds until the child can take a call: 0 while it lives."""
+        child = self._child
+        if child is not None and self._is_ready and child.poll() is None:
+            return 0.0
+        return self.rest_s() + self._took_s
+
+    def rest_s(self) -> float:
+        """Return the seconds until the child may be started again."""
+        return max(0.0, self._retry_at_s - time.monotonic())
+
     def run(self, batch: Batch) -> Scores:
-        """Score the rows in the child.
+        """Score the rows in the child; one that is gone is started again first, if its time has come.
 
         Raises
         ------
         ModelFailed
-            If the model raises, dies, takes longer than the deadline, or is being started again.
+            If the model raises, dies, takes longer than ``patience_s``, or is being started again.
         """
         with self._lock:
-            deadline_s = time.monotonic() + self._deadline_s
+            deadline_s = time.monotonic() + self.patience_s
+            self._come_up(deadline_s)
             try:
-                self._revive(deadline_s)
                 answer = self._exchange(Call.of(batch), deadline_s)
-            except (FormatError, EngineError) as error:
-                self._fell()
-                msg = "the model's process cannot be started again"
-                raise ModelFailed(msg, why=error.message) from error
             except TimeoutError as error:
                 self._fell()
-                msg = f"the model took longer than {self._deadline_s:g} s and was ended"
+                msg = f"the model took longer than {self.patience_s:g} s and was ended"
                 raise ModelFailed(msg) from error
             except (OSError, msgspec.MsgspecError) as error:
                 self._fell()
@@ -169,11 +177,39 @@ class WorkerModel:
             raise_fault(answer.fault)
         return answer.scores()
 
+    def revive(self) -> None:
+        """Start the child again if it is gone, and wait until it has loaded the model.
+
+        Raises
+        ------
+        ModelFailed
+            If it does not come up, or its time has not come.
+        """
+        with self._lock:
+            if self._child is not None and self._child.poll() is not None:
+                self._fell()  # it died while nobody asked it anything
+            self._come_up(time.monotonic() + self._start_s)
+
     def close(self) -> None:
         """End the child."""
         self.is_closed = True
         self._end()
         self._home.cleanup()
+
+    def _come_up(self, deadline_s: float) -> None:
+        """Start the child again if it is gone and its time has come."""
+        try:
+            self._revive(deadline_s)
+        except ModelFailed:
+            raise
+        except KilterError as error:
+            self._fell()
+            msg = "the model's process cannot be started again"
+            raise ModelFailed(msg, why=error.message) from error
+        except OSError as error:  # it closed its end while it was being told what to load
+            self._fell()
+            msg = "the model's process died while it was started again"
+            raise ModelFailed(msg, why=str(error)[:200]) from error
 
     def _exchange(self, call: Call, deadline_s: float) -> Answer:
         """Send one call and wait for its answer."""
@@ -246,15 +282,17 @@ class WorkerModel:
             answer = Answer(fault=_not_loaded(name, "its process died while loading"))
         if answer.fault is not None:
             raise_fault(answer.fault)
+        self._took_s = time.monotonic() - self._started_s
         self._is_ready = True
 
     def _fell(self) -> None:
         """Note a fall, and when to try again."""
-        if time.monotonic() - self._started_s > _HEALTHY_S:
-            self._failures = 0
-        delay_s = min(_BACK_OFF_MAX_S, _BACK_OFF_S * 2**self._failures)
-        self._failures += 1
-        self._retry_at_s = time.monotonic() + delay_s
+        if time.monotonic() - self._started_s > HEALTHY_S:
+            self._recent_falls = 0
+        jitter = secrets.randbelow(2_001) / 1_000 - 1.0
+        self._retry_at_s = time.monotonic() + delay_s(self._recent_falls, jitter)
+        self._recent_falls += 1
+        self.falls += 1
         self._end()
 
     def _end(self) -> None:

@@ -192,6 +192,10 @@ def route_of(
         deadline_ms=spec.deployment.deadline_ms,
         max_rows=spec.deployment.max_batch_rows,
         redact=spec.data.pii,
+        max_in_flight=spec.deployment.max_in_flight,
+        on_overload=spec.deployment.on_overload,
+        on_error=spec.deployment.on_error,
+        fallback=spec.deployment.fallback,
     )
     if rollout is None or rollout.state in _WITHOUT_TRAFFIC:
         return route

@@ -46,10 +46,27 @@ ROOT_TABLES: Mapping[str, tuple[Key, ...]] = {
     "serving": (
         Key(name="host", read=read.host, about="address of the data plane"),
         Key(name="port", read=read.integer(1, 65_535), about="port of the data plane"),
+        Key(name="grpc_port", read=read.integer(0, 65_535), about="port of the data plane's gRPC; 0 = none"),
+        Key(
+            name="metrics_port",
+            read=read.integer(0, 65_535),
+            about="port of `GET /metrics`; 0 = that of the data plane",
+        ),
         Key(name="workers", read=read.integer(0, 256), about="serving processes; 0 = one per usable core"),
         Key(name="body_max", read=read.size, field="body_max_bytes", about="largest request body"),
+        Key(
+            name="fast_path",
+            read=read.choice("auto", "off", "require"),
+            about="answer plain requests inside the parser: auto = if the installed uvicorn allows it",
+        ),
         Key(name="drain_s", read=read.number(0, 600), about="seconds given to requests at shutdown"),
         Key(name="prepare_timeout_s", read=read.number(1, 3_600), about="seconds given to load a new version"),
+        Key(
+            name="repository_control",
+            read=read.choice("off", "local"),
+            about="whether clients may unload models of this node: off, or local until the next route table",
+        ),
+        Key(name="default_deployment", read=read.text, about="whom `POST /invocations` asks; default the only one"),
     ),
     "control": (Key(name="poll_s", read=read.number(0.01, 60), about="seconds between two turns of the control loop"),),
 }
@@ -87,7 +104,23 @@ DEPLOYMENT_TABLES: Mapping[str, tuple[Key, ...]] = {
     ),
     "deployment": (
         Key(name="deadline_ms", read=read.integer(1, 60_000), about="time in which a request must be answered"),
-        Key(name="max_batch_rows", read=read.integer(1, 65_536), about="most rows of one request"),
+        Key(name="max_batch_rows", read=read.integer(1, 65_536), about="most rows of one request, or of one batch"),
+        Key(
+            name="max_in_flight",
+            read=read.integer(1, 1_024),
+            about="most requests that wait or run at once in a serving process",
+        ),
+        Key(
+            name="on_overload",
+            read=read.choice("shed", "fallback"),
+            about="more requests than can be answered in time: refuse (429), or answer from fallback",
+        ),
+        Key(
+            name="on_error",
+            read=read.choice("closed", "open"),
+            about="failing model: say so (500), or answer from fallback",
+        ),
+        Key(name="fallback", read=read.fallback, about='"last_good", "constant:VALUE" or "NAME@VERSION"'),
     ),
     "log": (
         Key(

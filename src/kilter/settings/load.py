@@ -187,6 +187,7 @@ def _read_file(source: _Source, root: dict[str, dict[str, object]], *, is_root: 
             root[name] = _read_table(source, name, table, ROOT_TABLES[name])
         else:
             tables[name] = _read_table(source, name, table, DEPLOYMENT_TABLES[name])
+    _need_fallback(source, tables.get("deployment", {}))
     gates = _read_gates(source)
     if "model" not in source.content:
         for name in [*tables, *(["gates"] if gates else [])]:
@@ -196,6 +197,16 @@ def _read_file(source: _Source, root: dict[str, dict[str, object]], *, is_root: 
         return None
     parts = {name: RECORDS[name](**values) for name, values in tables.items()}
     return DeploymentSpec(**parts, gates=gates)
+
+
+def _need_fallback(source: _Source, values: dict[str, object]) -> None:
+    """Refuse a promise of answers that nobody could give."""
+    for name, promise in (("on_overload", "fallback"), ("on_error", "open")):
+        if values.get(name) == promise and not values.get("fallback"):
+            message = f'`deployment.{name} = "{promise}"` needs the key `fallback`'
+            source.fault(
+                f"deployment.{name}", message, 'add fallback = "last_good", "constant:VALUE" or "NAME@VERSION"'
+            )
 
 
 def _read_table(source: _Source, name: str, table: dict[str, object], keys: tuple[Key, ...]) -> dict[str, object]:

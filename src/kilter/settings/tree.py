@@ -34,14 +34,23 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingSettings:
-    """``[serving]``: where the data plane listens, for all deployments. ``workers = 0``: one per usable core."""
+    """``[serving]``: where the data plane listens, for all deployments. ``workers = 0``: one per usable core.
+
+    ``grpc_port = 0``: no gRPC. A program that starts a plane may also ask for any free port (``port`` 0,
+    ``grpc_port`` -1); the supervisor writes down which it got.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
+    grpc_port: int = 8081
+    metrics_port: int = 0
     workers: int = 0
     body_max_bytes: int = 16 * 1024 * 1024
+    fast_path: str = "auto"
     drain_s: float = 30.0
     prepare_timeout_s: float = 120.0
+    default_deployment: str = ""
+    repository_control: str = "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

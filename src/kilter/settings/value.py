@@ -11,12 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from kilter.errors import InvalidRequest
+from kilter.policy.fallback import parsed
+
 __all__ = [
     "Json",
     "Reader",
     "boolean",
     "choice",
     "duration",
+    "fallback",
     "host",
     "integer",
     "margins",
@@ -196,6 +200,18 @@ def _model_name(value: object) -> str:
     return value
 
 
+def _fallback(value: object) -> str:
+    """Read who answers instead: nobody, the previous champion, a constant, or a version by name."""
+    expected = '"last_good", "constant:VALUE", "NAME@VERSION" or an empty text'
+    if not isinstance(value, str):
+        raise _expected(expected, value)
+    try:
+        parsed(value)
+    except InvalidRequest as error:
+        raise _expected(expected, value) from error
+    return value
+
+
 text = Reader(_text, {"type": "string"})
 texts = Reader(_texts, {"type": "array", "items": {"type": "string"}})
 boolean = Reader(_boolean, {"type": "boolean"})
@@ -206,6 +222,7 @@ optional_duration = Reader(
 period = Reader(_period, {"type": "string", "pattern": r"^\s*\d+\s*/\s*\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*$"})
 size = Reader(_size, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(B|KiB|MiB|GiB|kB|MB|GB)\s*$"})
 steps = Reader(_steps, {"type": "array", "items": {"type": "number", "exclusiveMinimum": 0, "maximum": 100}})
+fallback = Reader(_fallback, {"type": "string", "pattern": r"^(|last_good|constant:.+|[^@\s]+@[1-9][0-9]{0,8})$"})
 margins = Reader(_margins, {"type": "object", "additionalProperties": {"type": "number"}})
 host = Reader(_host, {"enum": ["127.0.0.1", "localhost", "::1"]})
 model_name = Reader(_model_name, {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"})

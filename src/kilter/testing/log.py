@@ -7,10 +7,11 @@ first), and raises AssertionError with the promise that was broken. Run all of `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from struct import pack
 from typing import TypeAlias
 
-from kilter.contracts.log import RecordLog, SegmentStore
+from kilter.contracts.log import RecordLog, Room, SegmentStore
 from kilter.contracts.prediction import (
     Arm,
     EventRecord,
@@ -28,6 +29,8 @@ LogClause: TypeAlias = Callable[[Callable[[], RecordLog], SegmentStore], None]
 
 START_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 _STEP_NS = 1_000_000_000
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+_LONG_AHEAD = datetime(2200, 1, 1, tzinfo=UTC)
 _DIGEST = "sha256:" + "ab" * 32
 
 
@@ -193,6 +196,47 @@ def a_removed_segment_is_gone(open_log: Callable[[], RecordLog], store: SegmentS
     _require(False, "reading a removed segment raises NotFound")  # noqa: FBT003 - reads like assert
 
 
+def a_retired_segment_is_out_of_sight_until_it_is_swept(open_log: Callable[[], RecordLog], store: SegmentStore) -> None:
+    """Retiring twice is no error; what is retired long enough goes, and earlier where room is tight."""
+    for i in range(3):
+        _sealed(open_log(), [prediction(i)])
+    for info in store.sealed():
+        store.retire(info)
+        store.retire(info)
+    _require(store.sealed() == (), "a retired segment is not listed")
+    _require(store.recover() == (), "a retired segment is not recovered")
+    seen: list[Room] = []
+
+    def is_tight(room: Room) -> bool:
+        """Ask for one more segment to go."""
+        seen.append(room)
+        return len(seen) <= 1
+
+    store.sweep(_LONG_AGO, is_tight=is_tight)
+    _require(len(seen) == 3, "young segments are kept, but for one where room is tight")
+    room = store.sweep(_LONG_AHEAD, is_tight=lambda _: False)
+    _require(room.free_bytes <= room.total_bytes, "a sweep tells the room that is left")
+    seen.clear()
+    store.sweep(_LONG_AGO, is_tight=is_tight)
+    _require(not seen, "old segments are deleted")
+
+
+def an_ended_segment_is_sealed_by_the_next_sync(open_log: Callable[[], RecordLog], store: SegmentStore) -> None:
+    """The writer goes on at once; the device is waited for later."""
+    log = open_log()
+    _require(log.end() is None, "ending nothing gives None")
+    log.append((prediction(1),))
+    _require(log.end(older_than_s=3_600.0) is None, "a young segment is left open")
+    _require(log.end() is not None, "a segment with a record is ended")
+    log.append((prediction(2),))
+    log.sync()
+    _require(read_all(store) == [prediction(1)], "an ended segment is sealed by the next sync, the open one is not")
+    log.append(())
+    log.close()
+    _require(read_all(store) == [prediction(1), prediction(2)], "nothing is lost at a turn")
+    _require(0 < log.room().free_bytes <= log.room().total_bytes, "a log knows the room on its disk")
+
+
 def syncing_is_allowed_at_any_time(open_log: Callable[[], RecordLog], store: SegmentStore) -> None:
     """Before the first record, between records, after a seal."""
     log = open_log()
@@ -215,5 +259,7 @@ LOG: tuple[LogClause, ...] = (
     writers_do_not_mix,
     every_segment_explains_itself,
     a_removed_segment_is_gone,
+    a_retired_segment_is_out_of_sight_until_it_is_swept,
+    an_ended_segment_is_sealed_by_the_next_sync,
     syncing_is_allowed_at_any_time,
 )

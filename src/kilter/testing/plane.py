@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from kilter.contracts.batch import Batch, Scores
+from kilter.contracts.log import Room
 from kilter.contracts.model import Conversion, FileEntry, Manifest
 from kilter.contracts.route import Route, RouteTable, RouteVariant
 from kilter.contracts.signature import Column, ColumnType, Signature, Task
@@ -119,10 +120,18 @@ class MemoryLog:
     def sync(self) -> None:
         """Do nothing."""
 
+    def end(self, *, older_than_s: float = 0.0) -> SegmentInfo | None:
+        """Count, unless only an old segment is to be ended."""
+        self.seals += not older_than_s
+        return None
+
     def seal(self) -> SegmentInfo | None:
         """Count."""
-        self.seals += 1
-        return None
+        return self.end()
+
+    def room(self) -> Room:
+        """Have plenty."""
+        return Room(free_bytes=2**40, total_bytes=2**41)
 
     def close(self) -> None:
         """Do nothing."""
@@ -145,7 +154,7 @@ def publish(
         digest: Digest = blobs.put(data)
         return FileEntry(path=path, size_bytes=len(data), digest=digest)
 
-    file = "model.onnx" if runtime == "onnx" else f"{mode}.formula"
+    file = {"onnx": "model.onnx", "sklearn": "model.joblib"}.get(runtime, f"{mode}.formula")
     files = [stored(file, content or f"{mode} {number}".encode())]
     if golden is not None:
         files.append(stored("golden.json", msgspec.json.encode(golden)))

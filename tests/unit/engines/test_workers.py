@@ -3,14 +3,17 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.tree import DecisionTreeRegressor
 
 from kilter.contracts.batch import Batch
+from kilter.contracts.format import IsolatedModel
 from kilter.contracts.signature import Column, ColumnType, Signature, Task
 from kilter.engines.workers import WorkerModel, WorkerPool
 from kilter.errors import EngineError, FormatError, ModelFailed, UnsafeArtifact
@@ -141,3 +144,72 @@ def test_a_child_that_dies_while_loading_is_a_format_error(tmp_path: Path) -> No
         assert what in str(caught.value.why)
     with pytest.raises(EngineError, match="no worker process"):
         WorkerPool(python="/nowhere/python").load(path, SIGNATURE)
+
+
+def spoiled(tmp_path: Path, left: int) -> str:
+    """Save a tree that answers 3 above a half and is lost below: 0 goes round for ever, far away is no memory."""
+    tree = DecisionTreeRegressor().fit([[0.0], [1.0]], [1.0, 3.0])
+    tree.tree_.children_left[0] = left
+    return str(save(tree, tmp_path / "m.joblib"))
+
+
+def row(value: float) -> Batch:
+    return ROW._replace(numeric=np.array([[value]]))
+
+
+def revived(model: WorkerModel) -> None:
+    while model.wait_s() > 0:
+        assert model.rest_s() < 1.0
+        with suppress(ModelFailed):
+            model.revive()
+
+
+def test_an_input_that_ends_the_process_is_a_fall_and_no_more(pool: WorkerPool, tmp_path: Path) -> None:
+    model = pool.load(spoiled(tmp_path, 2**40), SIGNATURE)
+    assert isinstance(model, WorkerModel)
+    assert isinstance(model, IsolatedModel)
+    assert np.asarray(model.run(row(1.0)).values).tolist() == [3.0]
+    assert (model.wait_s(), model.falls) == (0.0, 0)
+    with pytest.raises(ModelFailed, match="died on this input"):
+        model.run(row(0.0))
+    assert model.falls == 1
+    assert model.wait_s() > model.rest_s() >= 0.0
+    revived(model)
+    assert np.asarray(model.run(row(1.0)).values).tolist() == [3.0]
+
+
+def test_an_input_that_hangs_ends_with_the_patience(pool: WorkerPool, tmp_path: Path) -> None:
+    model = pool.load(spoiled(tmp_path, 0), SIGNATURE)
+    assert isinstance(model, WorkerModel)
+    model.patience_s = 0.3
+    with pytest.raises(ModelFailed, match=r"longer than 0\.3 s"):
+        model.run(row(0.0))
+    assert (model.falls, model.pid) == (1, None)
+
+
+def test_a_process_that_dies_while_nobody_asks_is_noticed(pool: WorkerPool, tmp_path: Path) -> None:
+    model = loaded(pool, tmp_path)
+    assert model.pid is not None
+    os.kill(model.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, model.pid, os.WEXITED | os.WNOWAIT)
+    assert model.wait_s() > 0
+    with pytest.raises(ModelFailed, match="started again in"):
+        model.revive()
+    assert model.falls == 1
+    revived(model)
+    assert answered(model) == pytest.approx(5.0)
+
+
+def test_falls_in_a_row_rest_longer_each_time(pool: WorkerPool, tmp_path: Path) -> None:
+    model = loaded(pool, tmp_path)
+    (tmp_path / "m.joblib").write_bytes(b"noise")
+    assert model.pid is not None
+    os.kill(model.pid, signal.SIGKILL)
+    rests = []
+    for _ in range(3):
+        while model.rest_s() > 0:
+            pass
+        with pytest.raises(ModelFailed):
+            model.revive() if model.falls else model.run(ROW)
+        rests.append(model.rest_s())
+    assert rests[0] < rests[1] < rests[2] < 0.5

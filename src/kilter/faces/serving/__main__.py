@@ -23,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--settings", required=True, help="JSON file that the supervisor wrote")
     parser.add_argument("--slot", required=True, type=int, help="number of this process among its siblings")
     parser.add_argument("--fd", required=True, type=int, help="descriptor of the listening socket")
+    parser.add_argument("--grpc", default="", metavar="ADDRESS", help="HOST:PORT of gRPC; default none")
+    parser.add_argument("--metrics-fd", type=int, help="descriptor of the metrics' own listening socket; default none")
     given = parser.parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s serving[{given.slot}] %(levelname)s %(name)s: %(message)s"
@@ -30,7 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         parts = plane.serving(transfer.read(given.settings), given.slot)
-        uvloop.run(Acceptor(parts, slot=given.slot).run(socket.socket(fileno=given.fd)))
+        metrics = None if given.metrics_fd is None else socket.socket(fileno=given.metrics_fd)
+        acceptor = Acceptor(parts, slot=given.slot, grpc_address=given.grpc, metrics_socket=metrics)
+        uvloop.run(acceptor.run(socket.socket(fileno=given.fd)))
     except KilterError as error:
         sys.stderr.write(f"error: {error.message}\n" + (f"  fix: {error.hint}\n" if error.hint else ""))
         return _FAILED

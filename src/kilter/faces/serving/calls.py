@@ -6,18 +6,25 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from kilter.errors import InvalidRequest, NotFound
 from kilter.faces.serving.exchange import JSON
+from kilter.faces.serving.metrics.trace import TRACEPARENT, trace_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from kilter.contracts.batch import Batch
     from kilter.contracts.signature import Signature
-    from kilter.faces.serving.exchange import Answer, Reply
-    from kilter.services.predictor import Prediction, Predictor
+    from kilter.services.predictor import Prediction, Predictor, Target
 
-__all__ = ["Ask", "Codecs", "Options", "answered", "prediction_headers", "version_number"]
+__all__ = ["FALLBACK", "NOT_LOGGED", "Ask", "Codecs", "Options", "answered", "prediction_headers", "version_number"]
 
 _Codec = TypeVar("_Codec")
+_Reply = TypeVar("_Reply")
+
+NOT_LOGGED = (b"kilter-logged", b"false")
+"""Header of what was answered without a record, because the log was full and the deployment says ``count``."""
+
+FALLBACK = (b"kilter-fallback", b"true")
+"""Header of what a fallback answered."""
 
 _MAX_CODECS = 256
 _MAX_REQUEST_ID = 128
@@ -36,7 +43,7 @@ class Options:
         If the header with the deadline holds no whole number of milliseconds.
     """
 
-    __slots__ = ("deadline_ms", "request_id", "routing_key")
+    __slots__ = ("deadline_ms", "request_id", "routing_key", "trace_id")
 
     def __init__(self, headers: Mapping[bytes, bytes], routing_key: str | None, deadline_ms: int | None) -> None:
         self.routing_key = routing_key
@@ -46,18 +53,18 @@ class Options:
             self.routing_key = headers[_KEY].decode("utf-8", "replace")
         if _TIMEOUT in headers:
             self.deadline_ms = _sooner(deadline_ms, headers[_TIMEOUT])
+        self.trace_id = trace_id_of(headers[TRACEPARENT]) if TRACEPARENT in headers else ""
         if _ID in headers:
             self.request_id = headers[_ID][:_MAX_REQUEST_ID].decode("utf-8", "replace")
 
 
 class Ask(NamedTuple):
-    """One call: rows in the order of the asked version's signature, and since when they wait."""
+    """One call: rows read by the target's signature, and since when they wait."""
 
-    deployment: str
+    target: Target
     batch: Batch
     options: Options
     started_ns: int
-    version: int | None = None
     face: str = "http"
 
 
@@ -67,23 +74,13 @@ class Codecs(Generic[_Codec]):
     Swaps leave a few behind, which go all at once.
     """
 
-    def __init__(self, predictor: Predictor, make: Callable[[Signature, int], _Codec]) -> None:
+    def __init__(self, make: Callable[[Signature, int], _Codec]) -> None:
         """``make`` builds a reader for a signature and the most rows of a request."""
-        self._predictor = predictor
         self._make = make
         self._made: dict[tuple[str, int], _Codec] = {}
 
-    def of(self, deployment: str, version: int | None = None) -> _Codec:
-        """Return the reader for a deployment's champion, or for one loaded version.
-
-        Raises
-        ------
-        NotFound
-            If there is no such deployment, or the version is not loaded.
-        NotReady
-            If no table is in force yet.
-        """
-        target = self._predictor.target(deployment, version)
+    def of(self, target: Target) -> _Codec:
+        """Return the reader for whoever is asked."""
         codec = self._made.get(target.codec_key)
         if codec is None:
             if len(self._made) >= _MAX_CODECS:
@@ -92,7 +89,7 @@ class Codecs(Generic[_Codec]):
         return codec
 
 
-def answered(predictor: Predictor, ask: Ask, encode: Callable[[Prediction], Reply]) -> Answer:
+def answered(predictor: Predictor, ask: Ask, encode: Callable[[Prediction], _Reply]) -> _Reply | Awaitable[_Reply]:
     """Predict and encode: at once where nothing needs to be waited for, else later.
 
     Parameters
@@ -109,36 +106,35 @@ def answered(predictor: Predictor, ask: Ask, encode: Callable[[Prediction], Repl
     KilterError
         Whatever stands in the way; raised later by an answer that comes later.
     """
-    target = predictor.target(ask.deployment, ask.version)
-    if not predictor.is_immediate(target, ask.batch.rows):
-        return _later(predictor, ask, encode)
-    deployment, batch, options, started_ns, version, face = ask
+    target, batch, options, started_ns, face = ask
+    if not predictor.is_immediate(target, batch.rows):
+        waiting = predictor.answer_later(
+            target,
+            batch,
+            routing_key=options.routing_key,
+            face=face,
+            request_id=options.request_id,
+            trace_id=options.trace_id,
+            started_ns=started_ns,
+            deadline_ms=options.deadline_ms,
+        )
+        return _encoded(waiting, encode)
     made = predictor.answer(
-        deployment,
+        target,
         batch,
         routing_key=options.routing_key,
-        version=version,
         face=face,
         request_id=options.request_id,
+        trace_id=options.trace_id,
         started_ns=started_ns,
         deadline_ms=options.deadline_ms,
     )
     return encode(made)
 
 
-async def _later(predictor: Predictor, ask: Ask, encode: Callable[[Prediction], Reply]) -> Reply:
-    """Predict and encode while others are answered."""
-    made = await predictor.answer_later(
-        ask.deployment,
-        ask.batch,
-        routing_key=ask.options.routing_key,
-        version=ask.version,
-        face=ask.face,
-        request_id=ask.options.request_id,
-        started_ns=ask.started_ns,
-        deadline_ms=ask.options.deadline_ms,
-    )
-    return encode(made)
+async def _encoded(waiting: Awaitable[Prediction], encode: Callable[[Prediction], _Reply]) -> _Reply:
+    """Encode a prediction once it is there; others are answered meanwhile."""
+    return encode(await waiting)
 
 
 def version_number(predictor: Predictor, deployment: str, version: str) -> int:
@@ -157,13 +153,18 @@ def version_number(predictor: Predictor, deployment: str, version: str) -> int:
 
 
 def prediction_headers(prediction: Prediction) -> list[tuple[bytes, bytes]]:
-    """Return the headers of every prediction."""
-    return [
+    """Return the headers of every prediction; one more each if it is not on record, or a fallback's."""
+    headers = [
         JSON,
         (b"kilter-prediction-id", prediction.prediction_id.encode()),
         (b"kilter-model-version", prediction.variant.name.encode()),
         (b"kilter-generation", b"%d" % prediction.generation),
     ]
+    if not prediction.is_logged:
+        headers.append(NOT_LOGGED)
+    if prediction.is_fallback:
+        headers.append(FALLBACK)
+    return headers
 
 
 def _sooner(deadline_ms: int | None, header: bytes) -> int:

@@ -10,7 +10,7 @@ import orjson
 if TYPE_CHECKING:
     from kilter.errors import KilterError
 
-__all__ = ["JSON", "Answer", "Handler", "Reply", "Request", "Wording", "json_reply"]
+__all__ = ["JSON", "Answer", "Handler", "Reply", "Request", "Wording", "json_reply", "plain_wording"]
 
 JSON = (b"content-type", b"application/json")
 
@@ -50,3 +50,9 @@ Wording: TypeAlias = Callable[["KilterError", int], bytes]
 def json_reply(status: int, document: object) -> Reply:
     """Return a plain JSON answer."""
     return Reply(status, [JSON], orjson.dumps(document))
+
+
+def plain_wording(error: KilterError, _: int) -> bytes:
+    """Return kilter's own error document."""
+    field = error.details.get("field")
+    return orjson.dumps({"error": error.message, "code": error.code, "field": field, "hint": error.hint})

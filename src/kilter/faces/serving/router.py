@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 _ANY = "{}"
 _ANY_KEY = "/"  # no segment of a request's path can be this
+_MOST_SEGMENTS = 16
 _FAULT = "kilter failed while answering; the server's log has the cause"
 
 
@@ -54,6 +55,19 @@ class _Node:
     def __init__(self) -> None:
         self.next: dict[str, _Node] = {}
         self.handlers: dict[str, Handler] = {}
+
+    def below(self, segments: Sequence[str]) -> tuple[_Node, list[str]] | None:
+        """Return the node of a path from here and the names in it, last first; None if nobody answers there."""
+        if not segments:
+            return (self, []) if self.handlers else None
+        segment, rest = segments[0], segments[1:]
+        named = self.next.get(segment)
+        found = None if named is None else named.below(rest)
+        if found is None and segment and (node := self.next.get(_ANY_KEY)) is not None:
+            found = node.below(rest)
+            if found is not None:
+                found[1].append(segment)
+        return found
 
 
 class Found(NamedTuple):
@@ -103,7 +117,7 @@ class Router:
             If there is no such path.
         """
         node, names = self._walk(path)
-        if node is None or not node.handlers or not path.startswith("/"):
+        if node is None or not path.startswith("/"):
             message = "there is no such path"
             raise NotFound(message, hint="see `GET /v2`, or post rows to `/predict/NAME`")
         handler = node.handlers.get("GET" if method == "HEAD" else method)
@@ -167,15 +181,8 @@ class Router:
 
     def _walk(self, path: str) -> tuple[_Node | None, list[str]]:
         """Return the node of a path, and the names that stand in it."""
-        names: list[str] = []
-        node: _Node | None = self._root
-        for segment in path.split("/")[1:]:
-            named = node.next.get(segment) if node is not None else None
-            if named is None and node is not None and segment and (node := node.next.get(_ANY_KEY)) is not None:
-                names.append(segment)
-            else:
-                node = named
-        return node, names
+        found = self._root.below(path.split("/")[1:_MOST_SEGMENTS])
+        return (None, []) if found is None else (found[0], found[1][::-1])
 
     def _count(self, error: KilterError, path: str) -> None:
         """Count an error under whom the path names."""

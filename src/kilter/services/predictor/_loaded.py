@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kilter.contracts.ids import Digest
     from kilter.contracts.journal import Journal
     from kilter.contracts.route import Route, RouteTable, RouteVariant
+    from kilter.services.predictor._lanes import Lanes
     from kilter.services.predictor._variant import Variant
 
 __all__ = ["LoadedRoutes"]
@@ -37,8 +38,10 @@ class LoadedRoutes:
         blobs: BlobStore,
         materialise: Callable[[Digest, str], str],
         formats: Callable[[str], ModelFormat],
+        lanes: Lanes,
         page: Sequence[int] = (0,),
     ) -> None:
+        self._lanes = lanes
         self._page = page
         self._mark = page[0]
         self._journal = journal
@@ -180,19 +183,20 @@ class LoadedRoutes:
             if loaded is None:
                 loaded = load(wanted, blobs=self._blobs, materialise=self._materialise, formats=self._formats)
                 known[wanted.digest] = loaded
+                self._lanes.obtain(loaded)
             if loaded.number != wanted.version:  # the same bytes under another number: one model, two names
                 loaded = replace(loaded, number=wanted.version, name=str(wanted.version))
             return loaded
 
         try:
-            built = build(table, obtain, mark=mark)
+            built = build(table, obtain, immediate_rows=self._immediate_rows, mark=mark)
         except BaseException:
             for digest in known.keys() - before:
-                known[digest].model.close()
+                self._lanes.let_go(known[digest])
             raise
         self._prepared = built
         for digest in known.keys() - built.by_digest().keys() - current.by_digest().keys():
-            known[digest].model.close()
+            self._lanes.let_go(known[digest])
 
     def commit(self, generation: int) -> None:
         """Put the prepared table in force; versions that no route keeps are let go.
@@ -214,7 +218,14 @@ class LoadedRoutes:
             self._described.add(digest)
         self._snapshot, self._prepared = prepared, None
         for digest in old.keys() - new.keys():
-            old[digest].model.close()
+            self._lanes.let_go(old[digest])
+        for route in prepared.routes.values():
+            if why := prepared.targets[route.deployment, None].backups.why:
+                self._journal.event("fallback", why, deployment=route.deployment)
+
+    def _immediate_rows(self, variant: Variant) -> int:
+        """Return the most rows of a version that the event loop may run itself."""
+        return self._lanes.of(variant).immediate_rows
 
     def _flip(self) -> None:
         """Follow the page: the table that it marks comes into force with this very request."""

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from kilter.contracts.batch import Batch
 from kilter.contracts.meters import Series
 from kilter.contracts.prediction import Arm
 from kilter.contracts.route import Route
-from kilter.errors import SchemaMismatch
 from kilter.policy.routing import Assignment, assign
+from kilter.services.predictor._backup import Backups, backups_of
+from kilter.services.predictor._projection import Projection, projection
 from kilter.services.predictor._variant import Variant
 
 if TYPE_CHECKING:
@@ -22,22 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kilter.contracts.route import RouteTable, RouteVariant
-    from kilter.contracts.signature import Signature
 
-__all__ = ["Projection", "Snapshot", "Target", "build", "variants_of"]
-
-
-@dataclass(frozen=True, slots=True)
-class Projection:
-    """Which columns of the champion's batch another version takes, in its own order."""
-
-    numeric: NDArray[np.intp]
-    text: NDArray[np.intp]
-
-    def of(self, batch: Batch) -> Batch:
-        """Return the batch as the other version takes it."""
-        numeric, text = np.asarray(batch.numeric), np.asarray(batch.text)
-        return Batch(rows=batch.rows, numeric=np.ascontiguousarray(numeric[:, self.numeric]), text=text[:, self.text])
+__all__ = ["Snapshot", "Target", "build", "variants_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +32,8 @@ class Target:
     request gets, None where that depends on its routing key. ``arms`` are the versions that may answer
     instead, with what they take of the batch (None: all, in the same order). ``codec_key`` names what a
     reader of requests depends on. ``series`` are the counters of what it answers, by version, arm and
-    face, filled as they are needed.
+    face, filled as they are needed. Requests of up to ``immediate_rows`` may be answered by the event loop
+    itself; ``backups`` answer instead of versions that cannot.
     """
 
     route: Route
@@ -59,6 +43,8 @@ class Target:
     arms: Mapping[int, tuple[Variant, Projection | None]]
     codec_key: tuple[str, int]
     series: dict[tuple[int, str, str], Series] = field(default_factory=dict)
+    immediate_rows: int = 0
+    backups: Backups = field(default_factory=Backups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +82,16 @@ def variants_of(route: Route) -> tuple[RouteVariant, ...]:
     return tuple(variant for variant in every if variant is not None)
 
 
-def build(table: RouteTable, obtain: Callable[[RouteVariant], Variant], *, mark: int = 0) -> Snapshot:
+def build(
+    table: RouteTable,
+    obtain: Callable[[RouteVariant], Variant],
+    *,
+    immediate_rows: Callable[[Variant], int],
+    mark: int = 0,
+) -> Snapshot:
     """Put a table and its versions together.
+
+    ``immediate_rows`` tells how many rows of a version the event loop may run itself.
 
     Raises
     ------
@@ -110,6 +104,7 @@ def build(table: RouteTable, obtain: Callable[[RouteVariant], Variant], *, mark:
     targets: dict[tuple[str, int | None], Target] = {}
     for route in table.routes:
         arms = _arms(route, variants)
+        backups = backups_of(route, variants)
         for number, variant, assignment in _ways(route, table.written_at, variants):
             targets[route.deployment, number] = Target(
                 route=route,
@@ -118,6 +113,8 @@ def build(table: RouteTable, obtain: Callable[[RouteVariant], Variant], *, mark:
                 assignment=assignment,
                 arms=arms,
                 codec_key=(variant.digest, route.max_rows),
+                immediate_rows=_immediate_rows(route, variant, assignment, arms, immediate_rows),
+                backups=backups,
             )
     routes = {route.deployment: route for route in table.routes}
     return Snapshot(table.generation, mark, routes, variants, targets)
@@ -130,8 +127,22 @@ def _arms(route: Route, variants: Mapping[tuple[str, int], Variant]) -> dict[int
     for beside in (route.challenger, route.shadow):
         if beside is not None:
             other = variants[route.deployment, beside.version]
-            arms[beside.version] = (other, _projection(route.deployment, champion, other))
+            arms[beside.version] = (other, projection(route.deployment, champion, other))
     return arms
+
+
+def _immediate_rows(
+    route: Route,
+    variant: Variant,
+    assignment: Assignment | None,
+    arms: Mapping[int, tuple[Variant, Projection | None]],
+    immediate_rows: Callable[[Variant], int],
+) -> int:
+    """Return the most rows that the event loop may run, whoever of the possible versions answers."""
+    if route.durable == "disk":
+        return 0
+    others = [] if assignment is not None or route.challenger is None else [arms[route.challenger.version][0]]
+    return min(immediate_rows(each) for each in (variant, *others))
 
 
 def _ways(
@@ -143,29 +154,3 @@ def _ways(
     for wanted in variants_of(route):
         pinned = Assignment(wanted, Arm.PINNED, 1.0, is_judged=False)
         yield wanted.version, variants[route.deployment, wanted.version], pinned
-
-
-def _projection(deployment: str, champion: Variant, other: Variant) -> Projection | None:
-    """Map one version's columns to the champion's; None if they are the same."""
-    own, theirs = champion.signature, other.signature
-    if _typed(own) == _typed(theirs):
-        return None
-    missing = sorted(set(_typed(theirs)) - set(_typed(own)))
-    if missing:
-        shown = ", ".join(f"`{name}` ({kind})" for name, kind in missing[:5])
-        message = (
-            f"version {other.name} of `{deployment}` needs columns that version {champion.name} does not take: {shown}"
-        )
-        raise SchemaMismatch(
-            message,
-            hint='deploy it with `strategy = "blue-green"`, and send the new columns',
-        )
-    return Projection(
-        numeric=np.array([own.numeric_names.index(name) for name in theirs.numeric_names], dtype=np.intp),
-        text=np.array([own.text_names.index(name) for name in theirs.text_names], dtype=np.intp),
-    )
-
-
-def _typed(signature: Signature) -> tuple[tuple[str, str], ...]:
-    """Return names and types of the columns, in order."""
-    return tuple((column.name, column.type.value) for column in signature.columns)

@@ -125,7 +125,7 @@ class Variant:
         """Return facts about the inputs that monitoring wants to know; none of them is an error."""
         flags = 0
         numeric = np.asarray(batch.numeric)
-        # One pass for the usual case: clipping changes no byte. NaN survives it, so a gap is looked for by itself.
+        # The usual case: clipping changes no byte. NaN survives it, so where gaps may be they are looked for.
         if numeric.clip(self.low, self.high).tobytes() != numeric.tobytes() or self.may_lack:
             is_missing = np.isnan(numeric)
             flags |= _MISSING_FILLED if is_missing.any() else 0

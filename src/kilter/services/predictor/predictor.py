@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from kilter.contracts.prediction import Arm, Flag, PredictionRecord, RecordKind
-from kilter.errors import DeadlineExceeded, ModelFailed
-from kilter.policy.routing import Assignment, assign, hash64, is_shadowed
-from kilter.services.predictor._call import Call, Prediction, key_of, late
-from kilter.services.predictor._counts import Counts
-from kilter.services.predictor._loaded import LoadedRoutes
-from kilter.services.predictor._shadow import ShadowQueue
+from kilter.contracts.prediction import Arm, RecordKind
+from kilter.errors import DeadlineExceeded, KilterError, ModelFailed, NotReady, Overloaded
+from kilter.services.predictor._call import Call, Prediction, late
+from kilter.services.predictor._lane_desk import Desk, instead
+from kilter.services.predictor._lanes import Lanes
 from kilter.services.predictor._snapshot import Target
+from kilter.services.predictor._steps import Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from kilter.contracts.batch import Batch
     from kilter.contracts.blob import BlobStore
@@ -27,17 +23,17 @@ if TYPE_CHECKING:
     from kilter.contracts.ids import Digest
     from kilter.contracts.journal import Journal
     from kilter.contracts.meters import Meters
+    from kilter.contracts.quarantine import QuarantineShelf
     from kilter.contracts.scoring import IdSource
-    from kilter.measures.rows import FloatArray
+    from kilter.services.predictor._backup import Backup
+    from kilter.services.predictor._lane_queue import Job
 
 __all__ = ["Predictor"]
 
-_UNSTICKY, _LATE = int(Flag.UNSTICKY), int(Flag.LATE_GENERATION)
-_NS_PER_MS = 1_000_000
-_NS_PER_US = 1_000
+_SHADOW_NS = 60_000_000_000
 
 
-class Predictor(LoadedRoutes):
+class Predictor(Steps):
     """Answers from the table in force and writes every answer down before it leaves.
 
     Guarantees: ``answer`` and ``commit`` run on one thread and never see a half-changed table;
@@ -65,6 +61,8 @@ class Predictor(LoadedRoutes):
         The mark of the table in force, as it is at this moment; a constant leaves swaps to ``commit``.
     meters : Meters or None
         Where answers and failures are counted.
+    quarantine : QuarantineShelf or None
+        Where inputs that end their model's process are kept.
     """
 
     def __init__(
@@ -79,14 +77,22 @@ class Predictor(LoadedRoutes):
         shadow_limit: int = 1_024,
         page: Sequence[int] = (0,),
         meters: Meters | None = None,
+        quarantine: QuarantineShelf | None = None,
     ) -> None:
-        super().__init__(journal=journal, blobs=blobs, materialise=materialise, formats=formats, page=page)
-        self._clock = clock
-        self._ids = ids
-        self._counts = Counts(meters)
-        self.shadows: ShadowQueue[Call] = ShadowQueue(shadow_limit)
-        self.requests = 0
-        self.failures = 0
+        lanes = Lanes(time_ns=clock.time_ns, shelf=quarantine)
+        super().__init__(
+            journal=journal,
+            blobs=blobs,
+            materialise=materialise,
+            formats=formats,
+            clock=clock,
+            ids=ids,
+            lanes=lanes,
+            shadow_limit=shadow_limit,
+            page=page,
+            meters=meters,
+        )
+        self._desk = Desk(lanes)
 
     def answer(
         self,
@@ -158,13 +164,16 @@ class Predictor(LoadedRoutes):
             prediction = self._finish(call, call.variant.run(call.batch), begun)
         except (ModelFailed, DeadlineExceeded) as error:
             self._fail(call, error)
-            raise
+            made = self._instead(call, error)
+            if made is None:
+                raise
+            call, prediction = made
         if call.route.durable == "disk":
             self._journal.sync()
         self._counts.answered(call)
         return prediction
 
-    async def answer_later(
+    def answer_later(
         self,
         whom: str | Target,
         batch: Batch,
@@ -176,10 +185,16 @@ class Predictor(LoadedRoutes):
         trace_id: str = "",
         started_ns: int = 0,
         deadline_ms: int | None = None,
-    ) -> Prediction:
+    ) -> Awaitable[Prediction]:
         """As ``answer``, for what must be waited for: other requests are answered meanwhile.
 
-        Parameters and errors are those of ``answer``.
+        The request takes its place at once, by the table of this moment. Parameters and errors are those of
+        ``answer``, raised by the wait, and these.
+
+        Raises
+        ------
+        Overloaded
+            If it cannot be answered in time, or too many wait.
         """
         call = self._begin(
             whom if isinstance(whom, Target) else self.target(whom, version),
@@ -191,26 +206,28 @@ class Predictor(LoadedRoutes):
             started_ns=started_ns,
             deadline_ms=deadline_ms,
         )
-        begun = time.perf_counter_ns()
-        try:
-            if begun > call.deadline_ns:
-                raise late(call)
-            prediction = self._finish(call, call.variant.run(call.batch), begun)
-        except (ModelFailed, DeadlineExceeded) as error:
-            self._fail(call, error)
-            raise
-        if call.route.durable == "disk":
-            await self._journal.durable()
-        self._counts.answered(call)
-        return prediction
+        return self._later(*self._desk.enter(call))
 
     def is_immediate(self, target: Target, rows: int) -> bool:
         """Say whether ``answer`` returns within the time that other requests may be kept waiting."""
-        del rows
-        return target.route.durable != "disk"
+        return rows <= target.immediate_rows
 
-    def run_shadow(self) -> bool:
+    def broken(self) -> tuple[tuple[str, int], ...]:
+        """Return deployment and number of the versions whose process falls again and again."""
+        return tuple(self._desk.broken(self._snapshot))
+
+    def count_processes(self) -> None:
+        """Count what befell the processes of models since the last look; to be called from time to time."""
+        self._counts.processes(self._desk.lanes(self._snapshot))
+
+    def close(self) -> None:
+        """Let all models go; what still waits is told."""
+        self._lanes.close()
+
+    async def run_shadow(self) -> bool:
         """Run the shadow copy that waits longest; False if none waits. A failing one is on record, too.
+
+        One that the event loop cannot run waits until its version has nothing else to do.
 
         Raises
         ------
@@ -222,163 +239,93 @@ class Predictor(LoadedRoutes):
             return False
         if self._snapshot.variants.get((call.route.deployment, call.variant.number)) is not call.variant:
             return True  # let go of by a swap in between
-        begun = time.perf_counter_ns()
+        call.started_ns = time.perf_counter_ns()
+        call.deadline_ns = call.started_ns + _SHADOW_NS
+        lane = self._desk.lane(call)
         try:
-            raw = call.variant.run(call.batch)
+            if lane.is_immediate(call.batch.rows):
+                raw = call.variant.run(call.batch)
+            else:
+                raw = (await lane.run(call, is_shadow=True)).raw
             outputs = call.variant.calibrated(raw)
-        except ModelFailed as error:
+        except (ModelFailed, DeadlineExceeded) as error:
             self._write(call, RecordKind.FAILURE, None, error_code=error.code)
+        except (NotReady, Overloaded):
+            self._counts.dropped(call)
         else:
-            elapsed = time.perf_counter_ns() - begun
-            call.started_ns = begun
+            elapsed = time.perf_counter_ns() - call.started_ns
             self._write(call, RecordKind.SHADOW, raw, outputs=outputs, compute_ns=elapsed)
         return True
 
-    def _begin(
-        self,
-        target: Target,
-        batch: Batch,
-        routing_key: str | None,
-        *,
-        face: str,
-        request_id: str,
-        trace_id: str,
-        started_ns: int,
-        deadline_ms: int | None,
-    ) -> Call:
-        """Choose who answers."""
-        route = target.route
-        started = started_ns or time.perf_counter_ns()
-        prediction_id, flags = self._ids.new(""), 0
-        entity = routing_key if routing_key is not None or not route.key else key_of(route, target.variant, batch)
-        key = entity
-        if key is None:
-            key, flags = prediction_id, _UNSTICKY
-        elif route.key in route.redact:
-            entity = None  # personal: only its keyed hash is written
-        assignment = target.assignment or assign(route, key, self._clock.now())
-        variant, asked = target.variant, batch
-        if assignment.variant.version != variant.number:
-            variant, projection = target.arms[assignment.variant.version]
-            if projection is not None:
-                batch = projection.of(asked)
-        self.requests += 1
-        limit_ms = route.deadline_ms if deadline_ms is None else min(deadline_ms, route.deadline_ms)
-        return Call(
-            target,
-            variant,
-            assignment,
-            prediction_id,
-            batch,
-            asked,
-            key,
-            face,
-            request_id,
-            entity,
-            flags,
-            started,
-            started + limit_ms * _NS_PER_MS,
-            trace_id=trace_id,
-        )
+    async def _later(self, call: Call, job: Job | None) -> Prediction:
+        """Wait for the raw answers, then go on as ``answer`` does."""
+        try:
+            begun = time.perf_counter_ns()
+            if job is None:
+                if begun > call.deadline_ns:
+                    raise late(call)
+                prediction = self._finish(call, call.variant.run(call.batch), begun)
+            else:
+                ran = await job.future
+                call.queue_ns = ran.queue_ns
+                prediction = self._finish(call, ran.raw, time.perf_counter_ns() - ran.compute_ns)
+        except (ModelFailed, DeadlineExceeded, NotReady, Overloaded) as error:
+            if isinstance(error, ModelFailed | DeadlineExceeded):
+                self._fail(call, error)
+            made = self._instead(call, error) or await self._instead_later(call, error)
+            if made is None:
+                raise
+            call, prediction = made
+        if call.route.durable == "disk" and not await self._journal.durable(call.route):
+            prediction = prediction._replace(is_logged=False)
+        self._counts.answered(call)
+        return prediction
 
-    def _finish(self, call: Call, raw: FloatArray, begun_ns: int) -> Prediction:
-        """Calibrate, write the record, queue a shadow copy."""
-        variant, route = call.variant, call.route
-        outputs = variant.calibrated(raw)
-        ended = time.perf_counter_ns()
-        if ended > call.deadline_ns:
-            raise late(call)
-        call.flags |= variant.flags(call.batch)
-        if call.target.generation != self._snapshot.generation:
-            call.flags |= _LATE
-        call.compute_ns = ended - begun_ns
-        is_logged = self._write(call, RecordKind.PREDICTION, raw, outputs=outputs, compute_ns=call.compute_ns)
-        values = raw if outputs is None else outputs
-        if route.shadow is not None:
-            self._queue_shadow(call)
-        return Prediction(
-            call.prediction_id,
-            route.deployment,
-            call.target.generation,
-            call.assignment.arm,
-            variant,
-            values,
-            variant.labels(values),
-            is_logged,
-        )
+    def _instead(self, call: Call, error: KilterError) -> tuple[Call, Prediction] | None:
+        """Answer from the fallback, if the deployment wants that and the event loop can; else None."""
+        backup = _wanted(call, error)
+        if backup is None:
+            return None
+        call = instead(call, backup, self._ids.new(""))
+        begun = time.perf_counter_ns()
+        raw, outputs = backup.constant(call.batch.rows), None
+        try:
+            if raw is None:
+                if not self._desk.lane(call).is_immediate(call.batch.rows):
+                    return None
+                raw = call.variant.run(call.batch)
+                outputs = call.variant.calibrated(raw)
+        except ModelFailed as failure:
+            self._fail(call, failure)
+            return None
+        call.compute_ns = time.perf_counter_ns() - begun
+        return call, self._conclude(call, raw, outputs)
 
-    def _fail(self, call: Call, error: ModelFailed | DeadlineExceeded) -> None:
-        """Write a failure down."""
-        self.failures += 1
-        self._counts.failed(call, error)
-        self._write(call, RecordKind.FAILURE, None, error_code=error.code)
+    async def _instead_later(self, call: Call, error: KilterError) -> tuple[Call, Prediction] | None:
+        """Answer from a fallback that must be waited for, within what is left of the deadline; else None."""
+        backup = _wanted(call, error)
+        if backup is None or backup.row is not None:
+            return None
+        call = instead(call, backup, self._ids.new(""))
+        lane = self._desk.lane(call)
+        if lane.is_immediate(call.batch.rows):
+            return None
+        try:
+            ran = await lane.run(call)
+            call.queue_ns, call.compute_ns = ran.queue_ns, ran.compute_ns
+            return call, self._conclude(call, ran.raw, call.variant.calibrated(ran.raw))
+        except ModelFailed as failure:
+            self._fail(call, failure)
+        except (DeadlineExceeded, NotReady, Overloaded):
+            pass  # the caller is told of the first error
+        return None
 
-    def _write(
-        self,
-        call: Call,
-        kind: RecordKind,
-        raw: FloatArray | None,
-        *,
-        outputs: FloatArray | None = None,
-        compute_ns: int = 0,
-        error_code: str = "",
-    ) -> bool:
-        """Write the record of an answer, or of a failure (``raw`` is None)."""
-        route, variant, (_, arm, propensity, _) = call.route, call.variant, call.assignment
-        numeric, answers = b"", b""
-        text: tuple[str | None, ...] = ()
-        if raw is not None:
-            cells = np.asarray(call.batch.text)
-            numeric, answers = call.batch.numeric.tobytes(), raw.tobytes()
-            text = tuple(cells.ravel().tolist()) if cells.size else ()
-        now_ns = time.perf_counter_ns()
-        record = PredictionRecord(  # by position, in the order of the fields: keywords would double its price
-            kind,
-            call.prediction_id,
-            self._clock.time_ns(),
-            route.deployment,
-            variant.number,
-            variant.digest,
-            call.target.generation,
-            arm,
-            propensity,
-            call.face,
-            call.batch.rows,
-            numeric,
-            text,
-            answers,
-            b"" if outputs is None else outputs.tobytes(),
-            variant.manifest.threshold,
-            hash64(route.salt, call.key),
-            call.entity_id,
-            compute_ns // _NS_PER_US,
-            (now_ns - call.started_ns) // _NS_PER_US,
-            call.flags,
-            call.request_id,
-            call.parent_id,
-            route.rollout_id,
-            error_code,
-            call.queue_ns // _NS_PER_US,
-            call.trace_id,
-        )
-        return self._journal.predicted(route, record)
 
-    def _queue_shadow(self, call: Call) -> None:
-        """Let the shadow version see the request later, if it is sampled."""
-        route = call.route
-        if route.shadow is None or call.assignment.arm is Arm.PINNED or not is_shadowed(route, call.key):
-            return
-        variant, projection = call.target.arms[route.shadow.version]
-        batch = call.asked if projection is None else projection.of(call.asked)
-        copy = replace(
-            call,
-            variant=variant,
-            assignment=Assignment(route.shadow, Arm.SHADOW, route.shadow_rate / 10_000, is_judged=False),
-            prediction_id=self._ids.new(""),
-            parent_id=call.prediction_id,
-            batch=batch,
-            queue_ns=0,
-        )
-        numbers, texts = np.asarray(batch.numeric), np.asarray(batch.text)
-        if not self.shadows.put(copy, numbers.nbytes + sum(len(cell or "") + 64 for cell in texts.flat)):
-            self._counts.dropped(copy)
+def _wanted(call: Call, error: KilterError) -> Backup | None:
+    """Return who answers instead of this error; None where the error is the answer."""
+    route, backups = call.route, call.target.backups
+    is_wanted = route.on_overload == "fallback" if isinstance(error, Overloaded) else route.on_error == "open"
+    if not is_wanted or backups.chosen is None or call.assignment.arm is Arm.PINNED:
+        return None
+    is_itself = backups.chosen.row is None and backups.chosen.variant.digest == call.variant.digest
+    return None if is_itself else backups.chosen

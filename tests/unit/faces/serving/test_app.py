@@ -11,11 +11,12 @@ import pytest
 from kilter.contracts.prediction import FeedbackRecord, PredictionRecord
 from kilter.contracts.route import Route
 from kilter.contracts.signature import Column, ColumnType, Signature, Task
-from kilter.errors import JournalUnavailable, KilterError, OnHold
+from kilter.errors import JournalUnavailable, KilterError, NotFound, OnHold
 from kilter.faces.serving import limits
 from kilter.faces.serving.assembly import assemble
 from kilter.faces.serving.errors import ERRORS, NEVER, status_of
 from kilter.faces.serving.http.app import ServingApp
+from kilter.faces.serving.router import Router
 from kilter.services.feedback import FeedbackIntake
 from kilter.services.journal import Journal
 from kilter.services.predictor import Predictor
@@ -579,3 +580,29 @@ def test_nesting_is_counted_outside_of_strings(body: bytes, is_deep: bool) -> No
             limits.check_nesting(body)
     else:
         limits.check_nesting(body)
+
+
+def test_a_model_may_be_named_like_a_path(call: _Client) -> None:
+    router = Router([_Named()])
+    assert [router.find("GET", path).names for path in ("/m/stats", "/m/stats/ready", "/m/a/ready")] == [  # type: ignore[union-attr]
+        (),
+        ("stats",),
+        ("a",),
+    ]
+    with pytest.raises(NotFound):
+        router.find("GET", "/m/stats/" + "/".join("x" * 40))
+    assert call("GET", "/" + "/".join("v2" * 5_000)).status == 404
+
+
+class _Named:
+    roots: tuple[str, ...] = ("m",)
+
+    def routes(self) -> dict[tuple[str, str], Any]:
+        return {("GET", path): _nobody for path in ("/m/stats", "/m/{}", "/m/{}/ready")}
+
+    def wording(self, error: KilterError, status: int) -> bytes:
+        return f"{status} {error.message}".encode()
+
+
+def _nobody(_: object, *names: str) -> None:
+    del names

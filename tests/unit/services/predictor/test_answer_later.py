@@ -212,7 +212,7 @@ async def test_an_open_deployment_answers_from_the_previous_version(plane: _Plan
     plane.serve(_route(plane.version(1), previous=plane.version(10), fallback=fallback, on_error="open"))
     plane.model(1).during = _burst
     made = await plane.predictor.answer_later("d", rows_of(3.0))
-    assert (made.is_fallback, made.variant.number, made.arm, made.values.tolist()) == (True, 10, Arm.CHAMPION, [6.0])
+    assert (made.is_fallback, made.variant.number, made.arm, made.values.tolist()) == (True, 10, Arm.FALLBACK, [6.0])
     failure, answer = plane.records
     assert (failure.kind, failure.version, failure.error_code) == (RecordKind.FAILURE, 1, "model.failed")
     assert (answer.kind, answer.version, bool(answer.flags & Flag.FALLBACK)) == (RecordKind.PREDICTION, 10, True)
@@ -364,3 +364,14 @@ async def test_an_ending_plane_tells_what_waits(plane: _Plane) -> None:
         await waiting
     gate.open()
     assert (await running).values.tolist() == [2.0]
+
+
+async def test_falls_and_kept_out_inputs_are_counted_once(plane: _Plane) -> None:
+    plane.serve(_route(plane.version(1)), Route(deployment="e", champion=plane.version(10)))
+    with pytest.raises(ModelFailed, match="kept out"):
+        await plane.predictor.answer_later("d", rows_of(FATAL))
+    for _ in range(2):
+        plane.predictor.count_processes()
+    assert plane.meters.value("kilter_worker_restarts_total", "d", "1") == 2
+    assert plane.meters.value("kilter_quarantined_total", "d", "1") == 1
+    assert plane.meters.value("kilter_worker_restarts_total", "e", "10") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import pytest
 from kilter.contracts.prediction import Arm
 from kilter.contracts.route import Route, RouteVariant
 from kilter.errors import DeadlineExceeded, KilterError, ModelFailed, NotReady, Overloaded
-from kilter.policy.batching import CostFit, observed
+from kilter.policy.batching import CostFit, largest_rows, observed
 from kilter.policy.overload import QUEUE_ROWS
 from kilter.policy.routing import Assignment
 from kilter.services.predictor._call import Call
@@ -552,3 +553,55 @@ def test_an_empty_queue_gives_nothing() -> None:
 def test_the_size_of_rows_counts_their_texts() -> None:
     rows = rows_of(1.0)._replace(text=np.array([["abc", None]], dtype=object))
     assert size_of(rows) == 8 + 3 + 2 * 64
+
+
+class _Traffic:
+    """Arrivals by a Poisson process, also while the model runs; what came of them."""
+
+    def __init__(self, stand: _Stand, rate: float, within_s: float) -> None:
+        self._stand, self._rate, self._within_s = stand, rate, within_s
+        self._random = random.Random(0)  # noqa: S311 - arrivals, not secrets
+        self._next_ns = float(stand.time.ns)
+        self.jobs: list[Job] = []
+        stand.model.during = self.catch_up
+
+    def catch_up(self) -> None:
+        """Let in what arrived until now, each at its time."""
+        now_ns = self._stand.time.ns
+        while self._next_ns < now_ns:
+            self.arrive()
+        self._stand.time.ns = now_ns
+
+    def arrive(self) -> None:
+        """Let the next one in."""
+        self._stand.time.ns = round(self._next_ns)
+        self._next_ns += self._random.expovariate(self._rate) * NS
+        self.jobs.append(self._stand.enter(1.0, within_s=self._within_s))
+
+    async def run(self, seconds: float) -> tuple[int, int]:
+        """Let it come for so long; return how many were answered in time, and how many refused."""
+        end_ns = self._stand.time.ns + seconds * NS
+        while self._stand.time.ns < end_ns:
+            if not self._stand.lane.queue:
+                self.arrive()
+            self._stand.lane.turn()
+            self._stand.thread._settle_current()  # noqa: SLF001 - the turns are taken by hand
+            await asyncio.sleep(0)
+        errors = [job.future.exception() for job in self.jobs if job.future.done()]
+        answered = sum(job.is_settled for job in self.jobs)
+        return answered, sum(isinstance(error, Overloaded) for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("a", "c", "slower", "share"),
+    [(0.02, 0.001, 1.0, 0.95), (0.0, 0.005, 1.0, 0.95), (0.1, 0.001, 1.0, 0.9), (0.02, 0.001, 2.0, 0.8)],
+)
+@pytest.mark.parametrize("load", [1.5, 3.0])
+async def test_overload_costs_no_throughput(a: float, c: float, slower: float, share: float, load: float) -> None:
+    """``slower``: how much longer calls take than was learned, as on a machine that is suddenly shared."""
+    stand = _plain(a=a * slower, c=c * slower, fit=_linear(a, c))
+    full = largest_rows(_linear(a * slower, c * slower), 9.0, 1_024)
+    capacity = full / ((a + c * full) * slower)
+    answered, refused = await _Traffic(stand, load * capacity, 1.0).run(10.0)
+    assert answered >= share * capacity * 10
+    assert refused > 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from kilter.faces.serving.calls import Ask, Codecs, Options, answered, prediction_headers
+from kilter.faces.serving.calls import NOT_LOGGED, Ask, Codecs, Options, answered, prediction_headers
 from kilter.faces.serving.document import malformed
 from kilter.faces.serving.exchange import Reply, json_reply
 from kilter.faces.serving.limits import check_nesting
@@ -15,10 +15,11 @@ from kilter.faces.serving.own.rows import RowCodec
 from kilter.faces.serving.router import plain_wording
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kilter.contracts.journal import Journal
     from kilter.contracts.prediction import FeedbackRecord
+    from kilter.contracts.route import Route
     from kilter.contracts.signature import Signature
     from kilter.errors import KilterError
     from kilter.faces.serving.exchange import Answer, Handler, Request
@@ -55,18 +56,26 @@ class OwnEndpoints:
         Takes feedback.
     feedback : FeedbackReader
         Reads feedback bodies.
+    on_taken : callable of deployment
+        Counts accepted requests with feedback.
     """
 
     roots: tuple[str, ...] = ("predict", "feedback")
 
-    def __init__(self, *, predictor: Predictor, journal: Journal, feedback: FeedbackReader) -> None:
+    def __init__(
+        self,
+        *,
+        predictor: Predictor,
+        journal: Journal,
+        feedback: FeedbackReader,
+        on_taken: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._on_taken = on_taken
         self._predictor = predictor
         self._journal = journal
         self._feedback = feedback
         self._answers = AnswerEncoder()
-        self._codecs: Codecs[RowCodec] = Codecs(
-            predictor, lambda signature, max_rows: RowCodec(signature, max_rows=max_rows)
-        )
+        self._codecs: Codecs[RowCodec] = Codecs(lambda signature, max_rows: RowCodec(signature, max_rows=max_rows))
 
     def wording(self, error: KilterError, status: int) -> bytes:
         """Return kilter's error document."""
@@ -78,9 +87,10 @@ class OwnEndpoints:
 
     def _predict(self, request: Request, name: str) -> Answer:
         """Answer ``POST /predict/{deployment}``."""
-        rows = self._codecs.of(name).decode(request.body)
+        target = self._predictor.target(name)
+        rows = self._codecs.of(target).decode(request.body)
         options = Options(request.headers, rows.routing_key, rows.timeout_ms)
-        return answered(self._predictor, Ask(name, rows.batch, options, request.started_ns), self._encode)
+        return answered(self._predictor, Ask(target, rows.batch, options, request.started_ns), self._encode)
 
     def _encode(self, prediction: Prediction) -> Reply:
         """Return the answer of ``/predict``."""
@@ -95,15 +105,19 @@ class OwnEndpoints:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise malformed(error) from error
         records = self._feedback.records(name, variant.signature, document)
-        self._journal.feedback(route, records)
-        return self._received(len(records)) if route.durable == "disk" else _receipt(len(records))
+        is_logged = self._journal.feedback(route, records)
+        if is_logged and route.durable == "disk":
+            return self._received(route, len(records))
+        return self._receipt(route, len(records), is_logged=is_logged)
 
-    async def _received(self, count: int) -> Reply:
+    async def _received(self, route: Route, count: int) -> Reply:
         """Acknowledge labels once they are on the device."""
-        await self._journal.durable()
-        return _receipt(count)
+        return self._receipt(route, count, is_logged=await self._journal.durable(route, count=count))
 
-
-def _receipt(count: int) -> Reply:
-    """Return the answer of ``/feedback``."""
-    return json_reply(202, {"accepted": count})
+    def _receipt(self, route: Route, count: int, *, is_logged: bool) -> Reply:
+        """Return the answer of ``/feedback``; it says so where the log was full and the deployment lets labels go."""
+        self._on_taken(route.deployment)
+        if is_logged:
+            return json_reply(202, {"accepted": count})
+        reply = json_reply(202, {"accepted": count, "logged": False})
+        return reply._replace(headers=[*reply.headers, NOT_LOGGED])
