@@ -23,7 +23,7 @@ SYSTEM := $(shell command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] && echo
 APT = $(SYSTEM) apt-get update -qq && $(SYSTEM) DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 CHROMIUM = command -v chromium || command -v chromium-browser || command -v google-chrome
 
-.PHONY: help demo test lint format lock bench screenshots clean browser
+.PHONY: help demo test lint format lock bench conformance fuzz torture screenshots clean browser wrk
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -54,8 +54,20 @@ format: $(VENV)/.dev ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format --quiet
 
-bench: $(VENV)/.dev ## speed beside a path that does nothing, on this machine (not part of `test`: cores must be idle)
+bench: $(VENV)/.dev wrk ## speed beside a no-op and, with ARGS="--peers all", other servers (not part of `test`: cores must be idle)
 	@$(BIN)/python -m benchmarks.serving $(ARGS)
+
+conformance: $(VENV)/.dev ## every public client against a running kilter (ARGS=--triton: beside a real Triton)
+	@$(BIN)/python -m tests.conformance $(ARGS)
+
+fuzz: $(VENV)/.dev $(VENV)/.fuzz ## hostile bytes and schemathesis against a running kilter (ARGS="--cases 1000000 --seed 2", or --differential)
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+	@$(BIN)/python -m tests.fuzz.schema --program $(VENV)/fuzz/bin/schemathesis
+
+torture: $(VENV)/.dev ## hundreds of kills and swaps under load: nothing acknowledged may be lost, nothing felt (takes minutes)
+	@$(BIN)/python -m tests.torture.kill --kills 100 --durable process $(ARGS)
+	@$(BIN)/python -m tests.torture.kill --kills 100 --durable disk $(ARGS)
+	@$(BIN)/python -m tests.torture.swaps --swaps 200
 
 screenshots: $(VENV)/.dev browser ## redo the pictures of the docs from the browser tests
 	@SCREENSHOTS=docs/images $(BIN)/pytest -m browser tests $(ARGS)
@@ -63,9 +75,11 @@ screenshots: $(VENV)/.dev browser ## redo the pictures of the docs from the brow
 lock: $(VENV)/.uv ## renew requirements/*.txt from pyproject.toml (ARGS=--upgrade for newer versions)
 	@$(call compile,build,runtime)
 	@$(call compile,dev,dev)
+	@$(call resolve,--group pyproject.toml:fuzz,fuzz)
 
 # No index and no download address: a lock says what, the reader's own settings say from where.
-compile = $(VENV)/uv/bin/uv pip compile pyproject.toml --group $(1) --output-file requirements/$(2).txt --quiet \
+compile = $(call resolve,pyproject.toml --group $(1),$(2))
+resolve = $(VENV)/uv/bin/uv pip compile $(1) --output-file requirements/$(2).txt --quiet \
 	--universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command 'make lock' $(ARGS)
 
@@ -97,6 +111,12 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.created
 	@$(call install,dev)
 	@touch $@ $(VENV)/.runtime # the dev lock holds the runtime lock
 
+$(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.created
+	@echo 'installing schemathesis into $(VENV)/fuzz'
+	@$(PYTHON) -m venv $(VENV)/fuzz
+	@$(VENV)/fuzz/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary=:all: -r requirements/fuzz.txt
+	@touch $@
+
 $(VENV)/.uv: Makefile | $(VENV)/.created
 	@$(PYTHON) -m venv $(VENV)/uv
 	@$(VENV)/uv/bin/python -m pip --disable-pip-version-check --quiet install uv==$(UV)
@@ -106,3 +126,8 @@ $(VENV)/.uv: Makefile | $(VENV)/.created
 browser:
 	@[ -n "$$($(CHROMIUM))" ] || [ -z "$(SYSTEM)" ] || { echo 'installing chromium'; $(APT) chromium >/dev/null 2>&1; } || true
 	@[ -n "$$($(CHROMIUM))" ] || echo 'no chromium: tests marked `browser` are left out; apt-get install chromium to run them'
+
+# As browser: without it the benchmark loads with Python, and says so.
+wrk:
+	@command -v wrk >/dev/null || [ -z "$(SYSTEM)" ] || { echo 'installing wrk'; $(APT) wrk >/dev/null 2>&1; } || true
+	@command -v wrk >/dev/null || echo 'no wrk: the load is made by Python, which costs as much as a server; apt-get install wrk for better figures'

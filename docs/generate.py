@@ -22,11 +22,13 @@ import click
 from kilter import Project, plugins
 from kilter import open as open_project
 from kilter.app import build
+from kilter.contracts.meters import BOUNDS_NS, METRICS
 from kilter.contracts.signature import Task
 from kilter.contracts.verdict import GateRule
 from kilter.faces.api.app import api_routes
 from kilter.faces.cli.main import VERBS
 from kilter.faces.sdk import ModelHandle
+from kilter.faces.serving.openapi import document as openapi
 from kilter.settings import load
 from kilter.settings.key import DEPLOYMENT_TABLES, GATE_KEYS, ROOT_TABLES
 from kilter.settings.load import RECORDS
@@ -261,17 +263,43 @@ def _public(kind: type) -> dict[str, Callable[..., object]]:
     }
 
 
+def serving() -> str:
+    """Describe every path of the data plane."""
+    lines = ["| verb | path | what it does |", "|---|---|---|"]
+    for path, verbs in openapi()["paths"].items():
+        lines += [f"| {verb.upper()} | `{path}` | {operation['summary']} |" for verb, operation in verbs.items()]
+    return "\n".join(lines)
+
+
 def _parameter(parameter: inspect.Parameter) -> str:
     """Write a parameter without its type."""
     return parameter.name if parameter.default is inspect.Parameter.empty else f"{parameter.name}={parameter.default!r}"
 
 
-SECTIONS: Mapping[str, Callable[[], str]] = {"cli": cli, "control": control, "measures": measures, "sdk": sdk}
+def metrics() -> str:
+    """List every metric of the data plane."""
+    lines = ["| metric | kind | labels | what it is |", "|---|---|---|---|"]
+    for spec in METRICS:
+        labels = ", ".join(f"`{label}`" for label in spec.labels)
+        lines.append(f"| `{spec.name}` | {spec.kind} | {labels} | {spec.about.removesuffix('.')} |")
+    bounds = ", ".join(f"{bound / 1e9:g}" for bound in BOUNDS_NS)
+    return "\n".join([*lines, "", f"Bounds of the buckets of every histogram, in seconds: {bounds}."])
+
+
+SECTIONS: Mapping[str, Callable[[], str]] = {
+    "cli": cli,
+    "control": control,
+    "measures": measures,
+    "metrics": metrics,
+    "sdk": sdk,
+    "serving": serving,
+}
 
 
 def pages() -> dict[Path, str]:
     """Return every generated file with the text that it should have."""
-    found = {REFERENCE / "kilter.toml": toml()}
+    plane = json.dumps(openapi(), indent=1, ensure_ascii=False) + "\n"
+    found = {REFERENCE / "kilter.toml": toml(), REFERENCE / "serving.openapi.json": plane}
     for path in sorted(REFERENCE.glob("*.md")):
         text = path.read_text(encoding="utf-8")
         new = _MARK.sub(

@@ -22,6 +22,7 @@ from kilter.measures.profile import codec, reference
 from kilter.plane import Home, clock, model_formats
 from kilter.plugins import members
 from kilter.services.admission import GatedAdmission
+from kilter.services.caretaker import Caretaker
 from kilter.services.collector import Collector
 from kilter.services.conductor import Conductor
 from kilter.services.deployer import Deployer
@@ -38,7 +39,7 @@ from kilter.stores import sqlite
 from kilter.stores.board import Board
 from kilter.stores.clock import SystemClock, UuidSource
 from kilter.stores.files import FileBlobs
-from kilter.stores.parquet import ParquetTable
+from kilter.stores.parquet import ParquetTable, PartFiles
 from kilter.stores.routes import RouteFiles
 from kilter.stores.segments import SegmentFolder
 from kilter.stores.sheets import Sheets
@@ -177,6 +178,17 @@ class App:
             board=self.board,
             clock=self.clock,
             wait=time.sleep,
+        )
+
+    @cached_property
+    def caretaker(self) -> Caretaker:
+        """The housekeeping of the prediction log's files."""
+        return Caretaker(
+            metadata=self.metadata,
+            parts=PartFiles(self.home.folder("tables")),
+            segments=SegmentFolder(self.home.folder("log")),
+            machine=self.machine,
+            sweep_blobs=self.blobs.sweep,
         )
 
     @cached_property

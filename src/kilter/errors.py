@@ -114,9 +114,15 @@ class KilterError(Exception):
         How to fix it; starts with a verb, commands in backticks.
     details : mapping or None
         Further JSON-safe facts for programs (``field``, ``near``, ``errors`` ...).
+
+    Attributes
+    ----------
+    is_counted : bool
+        Whether the metrics hold it already, under the version that failed.
     """
 
     code: ClassVar[str] = "kilter.error"
+    is_counted: bool = False
 
     def __init__(
         self,

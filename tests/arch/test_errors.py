@@ -13,6 +13,7 @@ from kilter.errors import KilterError
 from kilter.faces.api import errors as api
 from kilter.faces.cli import errors as cli
 from kilter.faces.serving import errors as serving
+from kilter.faces.serving.grpc import status as grpc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 PAGES = Path(__file__).parents[2] / "docs" / "errors"
 
 # The column of a page's table, and the face whose `ERRORS` it states.
-FACES = {"exit code": cli.ERRORS, "control plane": api.ERRORS, "data plane": serving.ERRORS}
+FACES = {"exit code": cli.ERRORS, "control plane": api.ERRORS, "data plane": serving.ERRORS, "gRPC": grpc.ERRORS}
 
 
 def leaves() -> list[type[KilterError]]:
@@ -58,4 +59,4 @@ def test_the_page_states_what_the_face_answers(face: str, kind: type[KilterError
         # Never met there; if it is after all, the face answers 500 and alerts.
         assert kind in serving.NEVER
     else:
-        assert answer(kind, FACES[face]) == int(number)
+        assert answer(kind, FACES[face]) == (grpc.Status[number] if face == "gRPC" else int(number))

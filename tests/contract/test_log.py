@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kilter.contracts.prediction import PredictionRecord
+from kilter.contracts.prediction import EventRecord, PredictionRecord
 from kilter.errors import ChecksumMismatch, JournalUnavailable
 from kilter.stores.segments import OsDisk, SegmentFolder, SegmentLog
 from kilter.testing.log import LOG, START_NS, prediction, read_all, schema
@@ -41,6 +41,12 @@ def test_the_segment_log_keeps(clause: LogClause, tmp_path: Path) -> None:
 
 
 # ── Damage ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def once(records: list[object]) -> list[PredictionRecord]:
+    """Return each prediction once, by time: what compaction makes of records that were written twice."""
+    found = {record.prediction_id: record for record in records if isinstance(record, PredictionRecord)}
+    return [found[name] for name in sorted(found)]
 
 
 def rescued(folder: Path) -> list[object]:
@@ -189,7 +195,7 @@ def test_a_full_disk_at_any_write_leaves_acknowledged_records_only(tmp_path: Pat
             except JournalUnavailable:
                 disk.fail_at = -1  # space is back
         log.close()
-        assert rescued(folder) == stored
+        assert once(rescued(folder)) == stored
 
 
 def test_a_failed_sync_gives_the_file_up_and_the_next_append_goes_on(tmp_path: Path) -> None:
@@ -205,9 +211,49 @@ def test_a_failed_sync_gives_the_file_up_and_the_next_append_goes_on(tmp_path: P
     disk.is_dead = False
     log.append((prediction(3),))
     log.close()
-    assert sorted(record.ts_ns for record in rescued(tmp_path) if isinstance(record, PredictionRecord)) == [
-        prediction(i).ts_ns for i in (1, 2, 3)
-    ]
+    assert once(rescued(tmp_path)) == [prediction(i) for i in (1, 2, 3)]
+
+
+def test_what_a_failed_sync_left_is_written_anew_and_says_so(tmp_path: Path) -> None:
+    disk = Faulty()
+    log = open_log(tmp_path, disk=disk)
+    log.append([prediction(1), prediction(2)])
+    log.sync()
+    log.append([schema(), prediction(3)])
+    disk.is_dead = True
+    with pytest.raises(JournalUnavailable):
+        log.sync()
+    disk.is_dead = False
+    with pytest.raises(JournalUnavailable, match="waits to be written anew"):
+        log.sync()
+    log.append(())
+    log.sync()
+    log.close()
+    assert len(list(tmp_path.glob("*.seg"))) == 1
+    store = SegmentFolder(tmp_path)
+    first, event, *rest = list(store.records(store.sealed()[0]))
+    assert first == schema()
+    assert isinstance(event, EventRecord)
+    assert event.name == "log.carried"
+    assert event.detail.startswith("1 records ")
+    assert rest[-1:] == [prediction(3)]
+    assert once(rescued(tmp_path)) == [prediction(i) for i in (1, 2, 3)]
+
+
+def test_an_append_waits_for_a_sync_where_too_much_is_not_on_the_device(tmp_path: Path) -> None:
+    disk = Faulty()
+    log = open_log(tmp_path, disk=disk, keep_bytes=1_000)
+    for i in range(12):
+        log.append((prediction(i),))
+        assert log.room().unsynced_bytes < 1_500
+    log.append([prediction(i) for i in range(12, 20)])
+    disk.is_dead = True
+    with pytest.raises(JournalUnavailable, match="force the prediction log"):
+        log.append((prediction(20),))
+    disk.is_dead = False
+    log.append((prediction(50),))
+    log.close()
+    assert once(rescued(tmp_path))[-1] == prediction(50)
 
 
 FULL = """

@@ -69,6 +69,7 @@ class Shell:
     folder: Path
     port: int
     data_port: int
+    grpc_port: int
     warm: Path
     up: subprocess.Popen[bytes] | None = field(default=None)
 
@@ -79,15 +80,21 @@ class Shell:
             "PATH": os.pathsep.join([str(self.warm), str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "KILTER_SERVER__PORT": str(self.port),
             "KILTER_SERVING__PORT": str(self.data_port),
+            "KILTER_SERVING__GRPC_PORT": str(self.grpc_port),
             "KILTER_SERVING__WORKERS": "1",
             "KILTER_CONTROL__POLL_S": "0.05",
             "COLUMNS": "200",
         }
 
+    def ported(self, text: str) -> str:
+        """Put the ports of this shell where the pages have the default ones."""
+        text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.data_port}")
+        text = text.replace("127.0.0.1:8081", f"127.0.0.1:{self.grpc_port}")
+        return text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
+
     def run(self, line: str) -> str:
         """Run one line as a person would type it; return what it printed."""
-        line = line.replace("127.0.0.1:8080", f"127.0.0.1:{self.data_port}")
-        line = line.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
+        line = self.ported(line)
         if line.startswith("cd "):
             self.folder = self.folder / line.removeprefix("cd ").strip()
             return ""
@@ -110,7 +117,7 @@ class Shell:
     def python(self, code: str) -> str:
         """Run a block of Python."""
         done = subprocess.run(
-            [self.warm / "kilter", "-c", code],
+            [self.warm / "kilter", "-c", self.ported(code)],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -261,7 +268,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def shell(tmp_path: Path, warm: Path, request: pytest.FixtureRequest) -> Iterator[Shell]:
     """A project for one journey: ``request.param`` names its setup."""
-    made = Shell(tmp_path, free_port(), free_port(), warm)
+    made = Shell(tmp_path, free_port(), free_port(), free_port(), warm)
     name = str(request.param)
     SETUPS[name](tmp_path)
     try:

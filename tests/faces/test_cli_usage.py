@@ -249,6 +249,9 @@ def test_a_taken_port_is_refused_before_anything_starts(tmp_path: Path, capsys: 
         code, _, err = called(capsys, "up", "--data-port", port, "--project", str(tmp_path))
         assert (code, err.splitlines()[0]) == (1, f"error: port {port} cannot be used: Address already in use")
         assert "`--data-port PORT`" in err
+        code, _, err = called(capsys, "up", "--role", "data", "--grpc-port", port, "--project", str(tmp_path))
+        assert code == 1
+        assert "`--grpc-port PORT`" in err
         code, _, err = called(capsys, "up", "--role", "control", "--port", port, "--project", str(tmp_path))
         assert code == 1
         assert "`--port PORT`" in err
@@ -279,6 +282,8 @@ def test_doctor_looks_at_a_home(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (tmp_path / ".kilter" / "log" / "1.bad").write_text("")
     _, out, _ = called(capsys, "doctor", "--project", str(tmp_path))
     assert "set aside as damaged: 1.bad" in out
+    assert "0 records logged and compacted, 0 in 0 parts" in out
+    assert " us at `disk`, " in out
     assert "0 rows, chain verified" in out
 
 

@@ -133,7 +133,8 @@ def _parts(tx: ReadTx) -> list[LogPart]:
     """Read all parts."""
     parts: list[LogPart] = []
     while True:
-        page = tx.list(LogPart, after=parts[-1].id if parts else None, limit=_PAGE)
+        where = {"superseded_at": None}
+        page = tx.list(LogPart, where=where, after=parts[-1].id if parts else None, limit=_PAGE)
         parts.extend(page)
         if len(page) < _PAGE:
             return parts

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kilter.contracts.metadata import WriteTx
     from kilter.contracts.scoring import Auditor, IdSource
     from kilter.control.lease import Fence
-    from kilter.control.part import Collects, Deploys, Monitors, Repairs
+    from kilter.control.part import Collects, Deploys, Monitors, Repairs, Tends
 
 __all__ = ["Loop", "Pulse", "TurnReport"]
 
@@ -69,6 +69,8 @@ class Loop:
         The store that the services were built with; their writes are fenced while the loop calls them.
     collector, monitor, deployer, retrainer : services
         What is driven.
+    caretaker : service or None
+        Tends the files of the log at the end of each turn.
     auditor, ids : ports
         Evidence and ids of the loop's own alerts.
     clock, machine : Clock
@@ -98,8 +100,10 @@ class Loop:
         ids: IdSource,
         holder: str,
         is_gone: Callable[[str], bool] | None = None,
+        caretaker: Tends | None = None,
     ) -> None:
         self._metadata = metadata
+        self._caretaker = caretaker
         self._collector = collector
         self._monitor = monitor
         self._deployer = deployer
@@ -177,6 +181,9 @@ class Loop:
         for deployment in live:
             self._step(deployment, "repair", self._retrainer.tick)
         dispatched += self._deliver(now)
+        caretaker = self._caretaker
+        if caretaker is not None:
+            self._attempt("", "care of the log", lambda: caretaker.tend(now))
         done = [deployment.id for deployment in due if deployment.id not in failed] if self._until is not None else []
         return TurnReport(
             at=now,

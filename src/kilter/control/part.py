@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kilter.contracts.rollout import Rollout
     from kilter.contracts.trigger import Trigger
 
-__all__ = ["Collected", "Collects", "Deploys", "Monitors", "Repairs"]
+__all__ = ["Collected", "Collects", "Deploys", "Monitors", "Repairs", "Tends"]
 
 
 class Collected(Protocol):
@@ -29,6 +29,14 @@ class Collects(Protocol):
 
     def collect(self, now: datetime) -> Collected:
         """Seal, compact and commit what was logged."""
+        ...
+
+
+class Tends(Protocol):
+    """Keeps the files of the log few and young."""
+
+    def tend(self, now: datetime) -> object:
+        """Do what is due; raise if the disk is nearly full."""
         ...
 
 

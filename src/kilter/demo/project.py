@@ -33,6 +33,7 @@ port = {port}
 
 [serving]
 port = {data_port}
+grpc_port = {grpc_port}
 workers = 2
 
 [control]
@@ -83,6 +84,7 @@ class Project:
     folder: Path
     port: int
     data_port: int
+    grpc_port: int
 
     @property
     def home(self) -> Path:
@@ -129,6 +131,7 @@ def write_settings(project: Project, *, source: str, data: str) -> None:
         clock=json.dumps(f"replay:{project.clock}"),
         port=project.port,
         data_port=project.data_port,
+        grpc_port=project.grpc_port,
         name=NAME,
         target=TARGET,
         source=json.dumps(source),

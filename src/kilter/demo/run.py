@@ -65,7 +65,10 @@ def run(options: Options) -> int:
 
     started = time.monotonic()
     project = Project(
-        folder=options.folder, port=free_port(options.port or 8000), data_port=free_port(options.data_port or 8080)
+        folder=options.folder,
+        port=free_port(options.port or 8000),
+        data_port=free_port(options.data_port or 8080),
+        grpc_port=free_port(8081),
     )
     rides = data.load()
     say(f"kilter demo: hourly bike rides, {rides.hours[0]:%B %Y} to {rides.hours[-1]:%B %Y}, in {project.folder}")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from kilter.contracts.log import LogSegment
+from kilter.contracts.log import LogPart, LogSegment
 from kilter.errors import ChecksumMismatch, Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime
+    from datetime import date
 
     from kilter.contracts.clock import Clock
-    from kilter.contracts.log import LogPart, PredictionTable, SegmentInfo, SegmentStore
+    from kilter.contracts.log import PredictionTable, SegmentInfo, SegmentStore
     from kilter.contracts.metadata import MetadataStore, ReadTx, WriteTx
     from kilter.contracts.prediction import LogRecord
     from kilter.contracts.route import PlaneBoard
@@ -23,6 +24,7 @@ __all__ = ["Collected", "Collector"]
 
 _PAUSE_S = 0.01
 _BATCH_BYTES = 128 * 1024 * 1024
+_PAGE = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +41,9 @@ class Collector:
     """Asks writers to seal, takes over from dead ones, and commits what is sealed.
 
     Guarantees: the metadata rows are the commit. Killed at any step, the next round comes to the
-    same end: every acknowledged record is in committed parts exactly once, and a segment is deleted
-    only after its row exists. Several collectors at once do no harm.
+    same end: every acknowledged record is in committed parts exactly once, also one that a writer
+    wrote again after a failed sync, and a segment is put away only after its row exists; it is kept
+    out of sight for a day (``SegmentStore.retire``). Several collectors at once do no harm.
 
     Parameters
     ----------
@@ -124,7 +127,7 @@ class Collector:
         return False
 
     def _waiting(self) -> tuple[SegmentInfo, ...]:
-        """Return the sealed segments without a row; the others are leftovers and deleted."""
+        """Return the sealed segments without a row; the others are leftovers and put away."""
         sealed = self._segments.sealed()
 
         def committed(tx: ReadTx) -> set[str]:
@@ -133,13 +136,14 @@ class Collector:
         done = self._metadata.read(committed)
         for segment in sealed:
             if segment.id in done:
-                self._segments.remove(segment)
+                self._segments.retire(segment)
         return tuple(segment for segment in sealed if segment.id not in done)
 
     def _commit(self, batch: Sequence[SegmentInfo], now: datetime) -> tuple[int, int, int] | None:
-        """Write one batch's parts, then its rows, then delete it; None if another collector was first."""
+        """Write one batch's parts, then its rows, then put it away; None if another collector was first."""
         try:
-            parts = self._table.write(batch, self._records(batch), now)
+            beside = self._beside(batch) if any(segment.is_carried for segment in batch) else ()
+            parts = self._table.write(batch, self._records(batch), now, beside=beside)
         except ChecksumMismatch:  # damaged since it was looked at: the next round takes what is rescued
             if not self._segments.recover():
                 raise
@@ -149,8 +153,15 @@ class Collector:
         except Conflict:
             return None
         for segment in batch:
-            self._segments.remove(segment)
+            self._segments.retire(segment)
         return sum(segment.records for segment in batch), len(batch), len(parts)
+
+    def _beside(self, batch: Sequence[SegmentInfo]) -> tuple[LogPart, ...]:
+        """Return the committed parts of the batch's days: some of its records may stand there already."""
+        first = _day(min(segment.min_ts_ns for segment in batch))
+        last = _day(max(segment.max_ts_ns for segment in batch))
+        days = [(first + timedelta(days=more)).isoformat() for more in range((last - first).days + 1)]
+        return self._metadata.read(lambda tx: tuple(part for day in days for part in _parts(tx, day)))
 
     def _records(self, batch: Sequence[SegmentInfo]) -> Iterator[LogRecord]:
         """Yield the records of a batch, segment by segment."""
@@ -163,6 +174,21 @@ def _add_rows(tx: WriteTx, batch: Sequence[SegmentInfo], parts: Sequence[LogPart
         tx.add(LogSegment(id=segment.id, digest=segment.digest, records=segment.records, compacted_at=now))
     for part in parts:
         tx.add(part)
+
+
+def _parts(tx: ReadTx, day: str) -> Iterator[LogPart]:
+    """Yield the live parts of one day."""
+    where: dict[str, str | int | bool | None] = {"date": day, "superseded_at": None}
+    page = tx.list(LogPart, where=where, limit=_PAGE)
+    yield from page
+    while len(page) == _PAGE:
+        page = tx.list(LogPart, where=where, limit=_PAGE, after=page[-1].id)
+        yield from page
+
+
+def _day(time_ns: int) -> date:
+    """Return the UTC day of a time."""
+    return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).date()
 
 
 def _batches(segments: Sequence[SegmentInfo]) -> Iterator[list[SegmentInfo]]:

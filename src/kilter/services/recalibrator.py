@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from kilter.contracts.deployment import Deployment
 from kilter.contracts.log import LogPart, RowQuery
 from kilter.contracts.model import ModelVersion
+from kilter.contracts.prediction import OWN_ARMS
 from kilter.contracts.signature import Task
 from kilter.errors import Inconclusive, NotFound
 from kilter.measures.calibration.beta import fit
@@ -147,6 +147,7 @@ class Recalibrator:
             start_ns=_ns(since or until - _LOOK_BACK),
             end_ns=_ns(until),
             versions=self._same_weights(name, champion),
+            arms=OWN_ARMS,
             labelled_until_ns=_ns(until),
             with_columns=False,
         )
@@ -179,16 +180,16 @@ class Recalibrator:
 
     def _parts(self, deployment: str) -> tuple[LogPart, ...]:
         """Return all parts of the deployment's log."""
-        where = {"deployment": deployment}
-        pages = [self._metadata.read(partial(_page, where=where, after=None))]
-        while len(pages[-1]) == _PAGE:
-            pages.append(self._metadata.read(partial(_page, where=where, after=pages[-1][-1].id)))
-        return tuple(part for page in pages for part in page)
+        return self._metadata.read(lambda tx: _parts(tx, deployment))
 
 
-def _page(tx: ReadTx, *, where: dict[str, str], after: str | None) -> tuple[LogPart, ...]:
-    """Return one page of parts."""
-    return tx.list(LogPart, where=where, after=after, limit=_PAGE)
+def _parts(tx: ReadTx, deployment: str) -> tuple[LogPart, ...]:
+    """Return all parts that are read, in one view: a merge between two pages would count rows twice or never."""
+    where: dict[str, str | int | bool | None] = {"deployment": deployment, "superseded_at": None}
+    pages = [tx.list(LogPart, where=where, limit=_PAGE)]
+    while len(pages[-1]) == _PAGE:
+        pages.append(tx.list(LogPart, where=where, after=pages[-1][-1].id, limit=_PAGE))
+    return tuple(part for page in pages for part in page)
 
 
 def _ns(moment: datetime) -> int:

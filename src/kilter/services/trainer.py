@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -360,10 +359,6 @@ class Trainer:
         with_columns: bool = True,
     ) -> JoinedRows:
         """Read labelled rows in order of time, with labels known at the end of the range or at a later time."""
-        where = {"deployment": deployment}
-        pages = [self._metadata.read(partial(_page, where=where, after=None))]
-        while len(pages[-1]) == _PAGE:
-            pages.append(self._metadata.read(partial(_page, where=where, after=pages[-1][-1].id)))
         query = RowQuery(
             deployment=deployment,
             start_ns=_ns(start),
@@ -371,7 +366,7 @@ class Trainer:
             labelled_until_ns=_ns(known_at or end),
             with_columns=with_columns,
         )
-        return only_labelled(self._table.rows(tuple(part for page in pages for part in page), query))
+        return only_labelled(self._table.rows(self._metadata.read(lambda tx: _parts(tx, deployment)), query))
 
 
 def _open(tx: ReadTx, deployment: str) -> Trigger | None:
@@ -380,9 +375,13 @@ def _open(tx: ReadTx, deployment: str) -> Trigger | None:
     return next((trigger for trigger in found if not trigger.state.is_final), None)
 
 
-def _page(tx: ReadTx, *, where: dict[str, str], after: str | None) -> tuple[LogPart, ...]:
-    """Return one page of parts."""
-    return tx.list(LogPart, where=where, after=after, limit=_PAGE)
+def _parts(tx: ReadTx, deployment: str) -> tuple[LogPart, ...]:
+    """Return all parts that are read, in one view: a merge between two pages would count rows twice or never."""
+    where: dict[str, str | int | bool | None] = {"deployment": deployment, "superseded_at": None}
+    pages = [tx.list(LogPart, where=where, limit=_PAGE)]
+    while len(pages[-1]) == _PAGE:
+        pages.append(tx.list(LogPart, where=where, after=pages[-1][-1].id, limit=_PAGE))
+    return tuple(part for page in pages for part in page)
 
 
 def _ns(moment: datetime) -> int:

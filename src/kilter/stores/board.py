@@ -14,6 +14,7 @@ import msgspec
 from kilter.contracts.route import AcceptorStatus
 from kilter.errors import Conflict, StoreError
 from kilter.stores._file import locked, replace_file
+from kilter.stores._process import born, is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,7 @@ class Board:
         StoreError
             If it cannot be written.
         """
-        data = self._encode(_Shown(status=status, born=_born(status.pid)))
+        data = self._encode(_Shown(status=status, born=born(status.pid)))
         with self._writing():
             replace_file(self._folder / f"acceptor-{status.slot}.json", data, durable=False)
 
@@ -95,7 +96,7 @@ class Board:
             for path in self._folder.glob("acceptor-*.json"):
                 with contextlib.suppress(FileNotFoundError, ValueError):  # withdrawn, or no status
                     shown = self._decode(path.read_bytes())
-                    if _is_alive(shown.status.pid, shown.born):
+                    if is_alive(shown.status.pid, shown.born):
                         found.append(shown.status)
         return tuple(sorted(found, key=lambda status: status.slot))
 
@@ -204,24 +205,3 @@ class Board:
         except OSError as cause:
             message = "cannot read the run folder"
             raise StoreError(message, where=str(self._folder), why=cause.strerror, hint="make it readable") from cause
-
-
-def _born(pid: int) -> int:
-    """Return when a process started, in the kernel's ticks; 0 if it is gone or the system does not say."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return 0
-    state, *rest = stat.rpartition(b")")[2].split()
-    return 0 if state in {b"Z", b"X"} else int(rest[18])
-
-
-def _is_alive(pid: int, born: int) -> bool:
-    """Tell whether the process that wrote a status still runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return born == _born(pid)

@@ -8,10 +8,14 @@ import re
 import tempfile
 import threading
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from kilter.contracts.ids import Digest
 from kilter.contracts.store import StoreSpec
 from kilter.errors import ChecksumMismatch, NotFound, StoreError
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 __all__ = ["STORE", "FileBlobs"]
 
@@ -98,6 +102,26 @@ class FileBlobs:
             return path.is_file()
         except OSError as cause:
             raise _fault(path, cause, verb="read") from cause
+
+    def sweep(self, before: datetime) -> int:
+        """Delete what a ``put`` that was killed has left, last written before a moment; return how many files.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be read, or a file not be deleted.
+        """
+        count = 0
+        try:
+            for spool in self._objects.glob("*/.put-*"):
+                if spool.stat().st_mtime < before.timestamp():
+                    spool.unlink(missing_ok=True)
+                    count += 1
+        except FileNotFoundError:
+            return count  # its put came to its end: the next look sees the rest
+        except OSError as cause:
+            raise _fault(self._objects, cause, verb="cleaned up") from cause
+        return count
 
     def local_path(self, digest: Digest, name: str) -> str:
         """Return the path of a file with the blob's bytes, for readers that want a path; verified at every call.

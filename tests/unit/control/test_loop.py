@@ -66,6 +66,14 @@ class Services:
 
 
 @dataclass
+class Caretaker:
+    services: Services
+
+    def tend(self, now: datetime) -> None:
+        self.services.note("tend", "", now)
+
+
+@dataclass
 class Monitor:
     services: Services
 
@@ -110,13 +118,14 @@ class World:
         for name in names or ("a", "b"):
             self.deploy(name, champion=1)
 
-    def another(self, holder: str) -> Loop:
+    def another(self, holder: str, caretaker: Caretaker | None = None) -> Loop:
         return Loop(
             metadata=self.metadata,
             collector=self.services,
             monitor=Monitor(self.services),
             deployer=Deployer(self.services),
             retrainer=Retrainer(self.services),
+            caretaker=caretaker,
             auditor=self.governance,
             clock=self.clock,
             machine=self.machine,
@@ -260,6 +269,19 @@ def test_a_collector_that_fails_holds_up_the_look_but_not_the_loop(world: World)
     assert world.services.done("monitor") == []
     world.services.failing = set()
     assert world.turn(machine_s=2.0).looked == ("a", "b")
+
+
+def test_a_disk_that_runs_full_becomes_an_alert_and_holds_up_nothing(world: World) -> None:
+    world.loop = world.another("one", Caretaker(world.services))
+    world.services.failing = {("tend", "")}
+    for _ in range(3):
+        assert world.turn(after_s=EVERY_S, machine_s=60.0).looked == ("a", "b")
+    (alert,) = world.alerts()
+    assert alert.headline == "kilter itself is in trouble: care of the log fails for all deployments"
+    assert alert.suggestion == "repair it"
+    world.services.failing = set()
+    world.turn(after_s=EVERY_S, machine_s=60.0)
+    assert world.alerts()[0].closed_at is not None
 
 
 def test_a_follower_does_nothing_until_the_leader_is_gone(world: World) -> None:

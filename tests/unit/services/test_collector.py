@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import UTC, datetime
 from itertools import count
@@ -14,13 +15,13 @@ import pytest
 
 from kilter.contracts.log import LogPart, LogSegment, RowQuery
 from kilter.contracts.route import AcceptorStatus
-from kilter.errors import ChecksumMismatch
+from kilter.errors import ChecksumMismatch, JournalUnavailable
 from kilter.services.collector import Collector
 from kilter.stores.board import Board
 from kilter.stores.memory import MemoryMetadata
 from kilter.stores.parquet import ParquetTable
-from kilter.stores.segments import SegmentFolder, SegmentLog
-from kilter.testing.log import START_NS, prediction, schema
+from kilter.stores.segments import OsDisk, SegmentFolder, SegmentLog
+from kilter.testing.log import START_NS, feedback, prediction, schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,8 +100,8 @@ class House:
             patience_s=0.05,
         )
 
-    def log(self) -> SegmentLog:
-        log = SegmentLog(self.folder / "log", slot=0, clock_ns=self.clock.time_ns)
+    def log(self, disk: OsDisk | None = None) -> SegmentLog:
+        log = SegmentLog(self.folder / "log", slot=0, clock_ns=self.clock.time_ns, disk=disk)
         log.describe(schema())
         return log
 
@@ -125,7 +126,7 @@ def ids(*numbers: int) -> list[str]:
     return [f"{prediction(i).prediction_id}:0" for i in numbers]
 
 
-def test_sealed_segments_become_parts_and_are_deleted(house: House) -> None:
+def test_sealed_segments_become_parts_and_are_put_away(house: House) -> None:
     write(house, 1, 2)
     write(house, 3)
     done = house.collector().collect(NOW)
@@ -134,6 +135,7 @@ def test_sealed_segments_become_parts_and_are_deleted(house: House) -> None:
     assert house.stored_ids() == ids(1, 2, 3)
     assert house.segments.sealed() == ()
     assert len(house.metadata.read(lambda tx: tx.list(LogSegment))) == 2
+    assert len(list((house.folder / "log").glob("*.done"))) == 2
 
 
 def test_a_second_round_has_nothing_to_do(house: House) -> None:
@@ -216,8 +218,8 @@ class Meanwhile:
         self.house = house
         self.is_first = True
 
-    def write(self, *args: Any) -> Any:
-        parts = self.house.table.write(*args)
+    def write(self, *args: Any, **options: Any) -> Any:
+        parts = self.house.table.write(*args, **options)
         if self.is_first:
             self.is_first = False
             self.house.collector().collect(NOW)
@@ -265,3 +267,53 @@ def test_damage_found_while_reading_waits_for_the_next_round(house: House) -> No
     with pytest.raises(ChecksumMismatch):
         house.collector(segments=Fickle(house.segments, is_rescued=False)).collect(NOW)
     assert house.collector().collect(NOW).records == 1
+
+
+class Refusing(OsDisk):
+    """A disk that refuses one sync."""
+
+    def __init__(self) -> None:
+        self.is_refusing = False
+
+    def sync(self, fd: int) -> None:
+        if self.is_refusing:
+            self.is_refusing = False
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync(fd)
+
+
+@pytest.mark.parametrize("is_at_once", [True, False])
+def test_what_a_writer_wrote_again_is_stored_once(house: House, *, is_at_once: bool) -> None:
+    disk = Refusing()
+    log = house.log(disk)
+    log.append([prediction(1), prediction(2), feedback(1)])
+    disk.is_refusing = True
+    with pytest.raises(JournalUnavailable):
+        log.sync()
+    log.append(())  # into a second segment, all three
+    if not is_at_once:
+        assert house.collector().collect(NOW).records == 3
+        assert house.stored_ids() == ids(1, 2)
+    log.append([prediction(3)])
+    log.close()
+    house.collector().collect(NOW)
+    assert house.stored_ids() == ids(1, 2, 3)
+    parts = house.metadata.read(lambda tx: tx.list(LogPart))
+    segments = house.metadata.read(lambda tx: tx.list(LogSegment))
+    assert sum(part.doubles for part in parts) == 3
+    assert sum(part.records + part.doubles for part in parts) == sum(segment.records for segment in segments)
+    assert [part.records for part in parts if part.kind == "feedback"] == [1]
+
+
+def test_segments_of_several_days_are_compared_with_the_parts_of_all_of_them(house: House) -> None:
+    disk = Refusing()
+    log = house.log(disk)
+    log.append([prediction(1), prediction(86_400), feedback(1)])
+    disk.is_refusing = True
+    with pytest.raises(JournalUnavailable):
+        log.sync()
+    log.append(())
+    house.collector().collect(NOW)
+    log.close()
+    house.collector().collect(NOW)
+    assert house.stored_ids() == ids(1, 86_400)

@@ -225,3 +225,14 @@ def test_an_unknown_variable_is_refused(tmp_path: Path) -> None:
 def test_a_wrong_variable_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="expected a whole number"):
         load(tmp_path, environment={"KILTER_SERVING__PORT": "eighty"})
+
+
+@pytest.mark.parametrize("promise", ['on_overload = "fallback"', 'on_error = "open"'])
+def test_a_promised_answer_needs_somebody_to_give_it(tmp_path: Path, promise: str) -> None:
+    text = f'[model]\nname = "m"\nsource = "m.onnx"\n[deployment]\n{promise}\n'
+    (fault,) = faults(tmp_path, text)
+    assert "needs the key `fallback`" in fault["message"]
+    write(tmp_path, text + 'fallback = "constant:0.5"\n')
+    spec = load(tmp_path).deployment("m")
+    assert spec is not None
+    assert spec.deployment.fallback == "constant:0.5"

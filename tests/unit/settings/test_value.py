@@ -32,6 +32,9 @@ if TYPE_CHECKING:
         (read.margins, {"loss": 0.1, "error": 0}, (("loss", 0.1), ("error", 0.0))),
         (read.host, "::1", "::1"),
         (read.model_name, "a-1", "a-1"),
+        (read.fallback, "", ""),
+        (read.fallback, "last_good", "last_good"),
+        (read.fallback, "churn@3", "churn@3"),
     ],
 )
 def test_a_right_value_is_read(reader: Reader, given: object, expected: object) -> None:
@@ -42,6 +45,8 @@ def test_a_right_value_is_read(reader: Reader, given: object, expected: object) 
     ("reader", "given"),
     [
         (read.text, 1),
+        (read.fallback, 1),
+        (read.fallback, "the last one"),
         (read.texts, "a"),
         (read.texts, [1]),
         (read.boolean, 1),

@@ -8,12 +8,14 @@ import os
 import stat
 import subprocess
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from kilter.contracts.ids import Digest
 from kilter.errors import ChecksumMismatch, NotFound, StoreError
+from kilter.stores.clock import SystemClock
 from kilter.stores.files import FileBlobs
 
 if TYPE_CHECKING:
@@ -111,6 +113,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
     script = """
 import resource, signal, sys
 from kilter.errors import StoreError
+from kilter.stores.clock import SystemClock
 from kilter.stores.files import FileBlobs
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -122,3 +125,15 @@ except StoreError as error:
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.split(maxsplit=1) == ["backend.store", os.strerror(errno.EFBIG) + "\n"]
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+def test_what_a_killed_put_has_left_is_swept_once_it_is_old(blobs: FileBlobs, path: Path) -> None:
+    blobs.put(DATA)
+    (path.parent / ".put-abc").write_bytes(b"half")
+    now = SystemClock().now()
+    assert blobs.sweep(now - timedelta(hours=1)) == 0
+    assert blobs.sweep(now + timedelta(hours=1)) == 1
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    (path.parent / ".put-odd").mkdir()
+    with pytest.raises(StoreError, match="cleaned up"):
+        blobs.sweep(now + timedelta(hours=1))

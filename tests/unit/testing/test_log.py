@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from kilter.contracts.log import SegmentInfo
+    from kilter.contracts.log import Room, SegmentInfo
 
 
 class Log:
@@ -32,8 +32,14 @@ class Log:
     def sync(self) -> None:
         self.inner.sync()
 
+    def end(self, *, older_than_s: float = 0.0) -> SegmentInfo | None:
+        return self.inner.end(older_than_s=older_than_s)
+
     def seal(self) -> SegmentInfo | None:
         return self.inner.seal()
+
+    def room(self) -> Room:
+        return self.inner.room()
 
     def close(self) -> None:
         self.inner.close()
@@ -75,6 +81,16 @@ class SealsItself(Log):
         self.inner.seal()
 
 
+class EndsLate(Log):
+    def end(self, *, older_than_s: float = 0.0) -> SegmentInfo | None:
+        """Forget to end anything."""
+
+
+class Shows(SegmentFolder):
+    def retire(self, segment: SegmentInfo) -> None:
+        """Do nothing."""
+
+
 class Keeps(SegmentFolder):
     def remove(self, segment: SegmentInfo) -> None:
         """Do nothing."""
@@ -96,6 +112,8 @@ def run(clause: Any, broken: Callable[[SegmentLog], Log], folder: Path, store: t
         (kit.writers_do_not_mix, SealsItself, SegmentFolder),
         (kit.every_segment_explains_itself, Nameless, SegmentFolder),
         (kit.a_removed_segment_is_gone, Log, Keeps),
+        (kit.a_retired_segment_is_out_of_sight_until_it_is_swept, Log, Shows),
+        (kit.an_ended_segment_is_sealed_by_the_next_sync, EndsLate, SegmentFolder),
         (kit.syncing_is_allowed_at_any_time, LosesOnSync, SegmentFolder),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -158,6 +158,7 @@ def _loop(app: App) -> Loop:
     return Loop(
         metadata=app.metadata,
         collector=app.collector,
+        caretaker=app.caretaker,
         monitor=app.monitor,
         deployer=app.deployer,
         retrainer=app.retrainer,

@@ -23,6 +23,7 @@ __all__ = ["command"]
 @verb("up")
 @click.option("--port", type=int, help="Port of the control plane and dashboard.")
 @click.option("--data-port", type=int, help="Port of the data plane.")
+@click.option("--grpc-port", type=int, help="Port of the data plane's gRPC; 0 = none.")
 @click.option("--workers", type=int, help="Serving processes; 0 = one per usable core.")
 @click.option(
     "--role",
@@ -31,14 +32,27 @@ __all__ = ["command"]
     show_default=True,
     help="What to run here.",
 )
-def command(session: Session, *, port: int | None, data_port: int | None, workers: int | None, role: str) -> int:
+def command(
+    session: Session,
+    *,
+    port: int | None,
+    data_port: int | None,
+    grpc_port: int | None,
+    workers: int | None,
+    role: str,
+) -> int:
     """Serve the models of kilter.toml until interrupted.
 
     Models that have never been served go live first, if their gates pass.
     """
     from kilter.settings import transfer
 
-    flags = {"server.port": port, "serving.port": data_port, "serving.workers": workers}
+    flags = {
+        "server.port": port,
+        "serving.port": data_port,
+        "serving.grpc_port": grpc_port,
+        "serving.workers": workers,
+    }
     session.flags |= {name: value for name, value in flags.items() if value is not None}
     app = session.new_app()
     _require_free(session, role)
@@ -66,6 +80,8 @@ def _tell(session: Session, role: str) -> dict[str, str]:
         addresses["dashboard"] = f"http://{settings.server.host}:{settings.server.port}"
     if role != "control":
         addresses["predict"] = f"http://{settings.serving.host}:{settings.serving.port}/predict/MODEL"
+        if settings.serving.grpc_port:
+            addresses["grpc"] = f"{settings.serving.host}:{settings.serving.grpc_port}"
     for name, address in addresses.items():
         console.note(f"{name:10} {address}")
     console.note("stop with Ctrl-C")
@@ -82,6 +98,8 @@ def _require_free(session: Session, role: str) -> None:
     places = []
     if role != "control":
         places.append((settings.serving.host, settings.serving.port, "--data-port"))
+        if settings.serving.grpc_port:
+            places.append((settings.serving.host, settings.serving.grpc_port, "--grpc-port"))
     if role != "data":
         places.append((settings.server.host, settings.server.port, "--port"))
     for host, port, option in places:

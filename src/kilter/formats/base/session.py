@@ -123,8 +123,8 @@ class OnnxModel:
             If the graph raises, or answers another number of rows.
         """
         try:
-            if batch.rows == 1 and self._row is not None:
-                return Scores(values=self._read(self._row.run(batch.numeric)))
+            if self._row is not None and batch.rows == 1:
+                return Scores(self._read(self._row.run(batch.numeric)))
             values = self._read(self._session.run(self._names, self._feed(batch))[0])
         except Exception as error:  # onnxruntime's errors share no base
             msg = "the ONNX model failed on this input"

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kilter.contracts.log import LogPart, RowQuery
-from kilter.contracts.prediction import Arm
+from kilter.contracts.prediction import OWN_ARMS, Arm
 from kilter.contracts.rollout import ArmEvidence
 from kilter.policy.pairing import Span, arm_losses, losses, scale_of, shadow_losses
 
@@ -48,6 +47,7 @@ class ArmReader:
             start_ns=_ns(rollout.started_at - _LOOK_BACK),
             end_ns=_ns(rollout.started_at),
             versions=(rollout.champion,),
+            arms=OWN_ARMS,
             with_columns=False,
         )
         rows = self._table.rows(self._parts(rollout.deployment), query)
@@ -97,16 +97,16 @@ class ArmReader:
 
     def _parts(self, deployment: str) -> tuple[LogPart, ...]:
         """Return all parts of the deployment's log."""
-        where = {"deployment": deployment}
-        pages = [self._metadata.read(partial(_page, where=where, after=None))]
-        while len(pages[-1]) == _PAGE:
-            pages.append(self._metadata.read(partial(_page, where=where, after=pages[-1][-1].id)))
-        return tuple(part for page in pages for part in page)
+        return self._metadata.read(lambda tx: _parts(tx, deployment))
 
 
-def _page(tx: ReadTx, *, where: dict[str, str], after: str | None) -> tuple[LogPart, ...]:
-    """Return one page of parts."""
-    return tx.list(LogPart, where=where, after=after, limit=_PAGE)
+def _parts(tx: ReadTx, deployment: str) -> tuple[LogPart, ...]:
+    """Return all parts that are read, in one view: a merge between two pages would count rows twice or never."""
+    where: dict[str, str | int | bool | None] = {"deployment": deployment, "superseded_at": None}
+    pages = [tx.list(LogPart, where=where, limit=_PAGE)]
+    while len(pages[-1]) == _PAGE:
+        pages.append(tx.list(LogPart, where=where, after=pages[-1][-1].id, limit=_PAGE))
+    return tuple(part for page in pages for part in page)
 
 
 def _ns(moment: datetime) -> int:

@@ -83,7 +83,7 @@ class LogReader:
                 part
                 for kind in kinds
                 for date in days
-                for part in _all(tx, {"deployment": deployment, "kind": kind, "date": date})
+                for part in _all(tx, {"deployment": deployment, "kind": kind, "date": date, "superseded_at": None})
             ]
 
         parts = self._metadata.read(read)
@@ -132,7 +132,7 @@ def coverage(rows: JoinedRows, labels: FloatArray, *, is_over: bool) -> LabelCov
     )
 
 
-def _all(tx: ReadTx, where: dict[str, str]) -> Iterator[LogPart]:
+def _all(tx: ReadTx, where: dict[str, str | int | bool | None]) -> Iterator[LogPart]:
     """Yield the records of all pages."""
     after = None
     while True:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kilter.contracts.log import FailureCount, JoinedRows, LogPart
-from kilter.contracts.prediction import EventRecord, FeedbackRecord, PredictionRecord, RecordKind, SchemaRecord
-from kilter.errors import StoreError
-from kilter.stores._file import replace_file
+from kilter.contracts.prediction import (
+    EventRecord,
+    FeedbackRecord,
+    LogRecord,
+    PredictionRecord,
+    RecordKind,
+    SchemaRecord,
+)
+from kilter.policy.parts import live
+from kilter.stores.parquet._files import read_part, unreadable, write_part
 from kilter.stores.parquet._join import (
     BOOK,
     LabelJoin,
@@ -27,7 +33,7 @@ from kilter.stores.parquet._join import (
     no_labels,
     union_of,
 )
-from kilter.stores.parquet._rows import INPUT, event_table, feedback_table, prediction_table, record_of
+from kilter.stores.parquet._rows import event_table, feedback_table, prediction_table, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,15 +42,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kilter.contracts.log import RowQuery, SegmentInfo
-    from kilter.contracts.prediction import LogRecord
 
 __all__ = ["ParquetTable"]
 
-_COMPACTOR = "1"  # part of every key: another way of writing makes other parts
 _KINDS = {RecordKind.PREDICTION: "prediction", RecordKind.SHADOW: "shadow", RecordKind.FAILURE: "failure"}
-_ROW_GROUP = 131_072
 _CACHE_BYTES = 64 * 1024 * 1024
 _LABEL_LEAD_NS = 3_600 * 1_000_000_000  # clocks of two processes differ; a label may seem older than its row
+
+
+@dataclass(slots=True)
+class _Group:
+    """Records of one deployment, kind and day by identity, and how many came again."""
+
+    found: dict[str, LogRecord]
+    doubles: int = 0
 
 
 class ParquetTable:
@@ -68,7 +79,12 @@ class ParquetTable:
         self._lock = threading.Lock()
 
     def write(
-        self, segments: Sequence[SegmentInfo], records: Iterator[LogRecord], now: datetime
+        self,
+        segments: Sequence[SegmentInfo],
+        records: Iterator[LogRecord],
+        now: datetime,
+        *,
+        beside: Sequence[LogPart] = (),
     ) -> tuple[LogPart, ...]:
         """Write the records of these segments as parts by deployment, kind and day.
 
@@ -80,11 +96,14 @@ class ParquetTable:
             All records of the segments. Of two with one id and kind the first is kept.
         now : datetime
             Written into the parts' rows, not into the files.
+        beside : sequence of LogPart, default none
+            Committed parts: what stands in them is not written again.
 
         Returns
         -------
         tuple of LogPart
-            In order of their ids, which is by time.
+            In order of their ids, which is by time. Their ``records`` and ``doubles`` add up to the
+            records given, unless there is no part at all.
 
         Raises
         ------
@@ -92,19 +111,29 @@ class ParquetTable:
             If the parts cannot be written.
         """
         schemas: dict[str, SchemaRecord] = {}
-        groups: dict[tuple[str, str, str], dict[str, LogRecord]] = {}
+        groups: dict[tuple[str, str, str], _Group] = {}
         for record in records:
             if isinstance(record, SchemaRecord):
                 schemas[record.digest] = record
                 continue
             kind, identity = _kind_of(record)
             date = datetime.fromtimestamp(record.ts_ns // 1_000_000_000, UTC).date().isoformat()
-            groups.setdefault((record.deployment, kind, date), {}).setdefault(identity, record)
+            group = groups.setdefault((record.deployment, kind, date), _Group({}))
+            group.doubles += identity in group.found
+            group.found.setdefault(identity, record)
         sources = sorted(segment.digest for segment in segments)
-        parts = []
-        for (deployment, kind, date), found in sorted(groups.items()):
-            table = _table_of(kind, tuple(found.values()), schemas)
-            parts.append(self._write_part((deployment, kind, date), table, sources=sources, now=now))
+        parts, left = [], 0
+        for place, group in sorted(groups.items()):
+            dropped = self._drop(place, group, beside)
+            group.doubles += len(dropped)
+            if not group.found:
+                left += group.doubles
+                continue
+            table = _table_of(place[1], tuple(group.found.values()), schemas)
+            part = write_part(self._folder, place, table, sources=[*sources, *dropped], now=now)
+            parts.append(replace(part, records=len(group.found), doubles=group.doubles))
+        if parts and left:
+            parts[0] = replace(parts[0], doubles=parts[0].doubles + left)
         return tuple(sorted(parts, key=lambda part: part.id))
 
     def rows(self, parts: Sequence[LogPart], query: RowQuery) -> JoinedRows:
@@ -127,7 +156,7 @@ class ParquetTable:
         StoreError
             If a part cannot be read.
         """
-        mine = sorted((part for part in parts if part.deployment == query.deployment), key=lambda part: part.id)
+        mine = sorted((part for part in live(parts) if part.deployment == query.deployment), key=lambda part: part.id)
         asked = [part for part in mine if part.kind == query.kind]
         chosen = [part for part in asked if part.max_ts_ns >= query.start_ns and part.min_ts_ns < query.end_ns]
         read = [self._read(part, with_columns=query.with_columns) for part in chosen or asked[-1:]]
@@ -158,7 +187,7 @@ class ParquetTable:
             If a part cannot be read.
         """
         counts: dict[tuple[int, str], list[int]] = {}
-        for part in parts:
+        for part in live(parts):
             is_ours = part.deployment == query.deployment and part.kind in _KINDS.values()
             if not (is_ours and part.max_ts_ns >= query.start_ns and part.min_ts_ns < query.end_ns):
                 continue
@@ -190,7 +219,7 @@ class ParquetTable:
             If a part cannot be read.
         """
         identity, _, row = prediction_id.partition(":")
-        near = [part for part in parts if part.kind in _KINDS.values()]
+        near = [part for part in live(parts) if part.kind in _KINDS.values()]
         near.sort(key=lambda part: _distance_ns(part, identity))
         known = {name: kind for kind, name in _KINDS.items()}
         wanted = pc.field("id") == prediction_id
@@ -200,45 +229,26 @@ class ParquetTable:
             try:
                 table = pq.read_table(self._folder / part.path, filters=wanted, partitioning=None)
             except (OSError, pa.ArrowException) as cause:
-                raise _unreadable(part, cause) from cause
+                raise unreadable(part, cause) from cause
             if table.num_rows:
                 return record_of(table.sort_by([("row", "ascending")]), known[part.kind])
         return None
 
     # ── Files ────────────────────────────────────────────────────────────────────────────────────
 
-    def _write_part(
-        self, place: tuple[str, str, str], table: pa.Table, *, sources: Sequence[str], now: datetime
-    ) -> LogPart:
-        """Write one part; the same segments give the same file again."""
-        deployment, kind, date = place
-        facts = [*sources, deployment, kind, date, str(table.schema), _COMPACTOR]
-        digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
-        folder = f"{'feedback' if kind == 'feedback' else 'predictions'}/deployment={quote(deployment, safe='')}"
-        path = f"{folder}/date={date}/{digest}.parquet"
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd", compression_level=3, row_group_size=_ROW_GROUP, version="2.6")
-        data = sink.getvalue().to_pybytes()
-        try:
-            (self._folder / path).parent.mkdir(parents=True, exist_ok=True)
-            replace_file(self._folder / path, data)
-        except OSError as cause:
-            message = f"cannot write a part of the prediction log for {deployment}"
-            hint = "free space on the disk, or make the folder writable; see `kilter doctor`"
-            raise StoreError(message, where=str(self._folder / path), why=cause.strerror, hint=hint) from cause
-        span = pc.min_max(table["ts_ns"]).as_py()
-        return LogPart(
-            id=f"part_{max(span['min'], 0):016x}_{digest}",
-            deployment=deployment,
-            kind=kind,
-            date=date,
-            path=path,
-            rows=table.num_rows,
-            size_bytes=len(data),
-            min_ts_ns=span["min"],
-            max_ts_ns=span["max"],
-            created_at=now,
-        )
+    def _drop(self, place: tuple[str, str, str], group: _Group, beside: Sequence[LogPart]) -> list[str]:
+        """Take out of a group what stands in committed parts already; return its identities in order."""
+        if not beside:
+            return []
+        stamps = [record.ts_ns for record in group.found.values() if not isinstance(record, SchemaRecord)]
+        dropped = []
+        for part in live(beside):
+            is_near = part.max_ts_ns >= min(stamps) and part.min_ts_ns <= max(stamps)
+            if (part.deployment, part.kind, part.date) == place and is_near:
+                dropped += [name for name in _identities(read_part(self._folder, part)) if name in group.found]
+        for name in dropped:
+            group.found.pop(name, None)
+        return sorted(set(dropped))
 
     def _read(self, part: LogPart, *, with_columns: bool) -> pa.Table:
         """Read one part; parts never change, so what was read lately is kept."""
@@ -247,12 +257,7 @@ class ParquetTable:
             if key in self._cache:
                 self._cache.move_to_end(key)
                 return self._cache[key]
-        try:
-            with pq.ParquetFile(self._folder / part.path, pre_buffer=False) as file:
-                names = None if with_columns else [name for name in file.schema_arrow.names if name[:2] != INPUT]
-                table = file.read(columns=names, use_threads=part.rows > _ROW_GROUP)
-        except (OSError, pa.ArrowException) as cause:
-            raise _unreadable(part, cause) from cause
+        table = read_part(self._folder, part, has_inputs=with_columns)
         with self._lock:
             if key not in self._cache and table.nbytes <= _CACHE_BYTES // 4:
                 self._cache[key] = table
@@ -297,6 +302,17 @@ def _kind_of(record: LogRecord) -> tuple[str, str]:
             return "event", f"{event.ts_ns} {event.name} {event.detail}"
 
 
+def _identities(table: pa.Table) -> list[str]:
+    """Return what ``_kind_of`` says of the records of a part."""
+    if "feedback_id" in table.column_names:
+        names: list[str] = table["feedback_id"].to_pylist()
+        return names
+    if "detail" in table.column_names:
+        rows = zip(*(table[name].to_pylist() for name in ("ts_ns", "name", "detail")), strict=True)
+        return [f"{ts_ns} {name} {detail}" for ts_ns, name, detail in rows]
+    return [name.rpartition(":")[0] for name in table.filter(pc.equal(table["row"], 0))["id"].to_pylist()]
+
+
 def _table_of(kind: str, records: Sequence[LogRecord], schemas: Mapping[str, SchemaRecord]) -> pa.Table:
     """Return the records of one part as a table."""
     if kind == "feedback":
@@ -331,11 +347,3 @@ def _distance_ns(part: LogPart, identity: str) -> int:
         return 0
     at_ns = int(digits, 16) * 1_000_000
     return max(part.min_ts_ns - at_ns, at_ns - part.max_ts_ns, 0)
-
-
-def _unreadable(part: LogPart, cause: Exception) -> StoreError:
-    """Return the error of a part that is gone or damaged."""
-    message = f"cannot read part {part.id} of the prediction log"
-    return StoreError(
-        message, where=part.path, why=str(cause).partition("\n")[0], hint="restore the file from a backup"
-    )

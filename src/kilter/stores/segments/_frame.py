@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -20,11 +20,13 @@ from kilter.contracts.prediction import (
     RecordKind,
     SchemaRecord,
 )
+from kilter.errors import InvalidRequest, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "CARRIED",
     "FRAME_HEAD",
     "HEADER_BYTES",
     "MAX_FRAME_BYTES",
@@ -51,6 +53,10 @@ _LENGTH = struct.Struct("<I")
 _SEAL = struct.Struct("<BQQQQ")  # kind, records, bytes before, least and greatest ts_ns
 _MAGIC = b"KILTSEG1"
 _RECORD_SCHEMA = 1
+CARRIED = "log.carried"
+"""Name of the event before records that a writer wrote again, because a sync of their first place failed."""
+
+_MAX_SEEDS = 4_096
 _KINDS = tuple(int(kind) for kind in RecordKind)
 
 Span: TypeAlias = tuple[int, int]
@@ -76,7 +82,7 @@ def encode_header(header: Header) -> bytes:
         *(_MAGIC, header.version, header.flags, _RECORD_SCHEMA, header.segment_id),
         *(header.created_ns, header.slot, header.pid, header.node, 0),
     )
-    return body + _CRC.pack(zlib.crc32(body))
+    return body + _CRC.pack(crc32(body))
 
 
 def decode_header(data: bytes) -> Header | None:
@@ -85,7 +91,7 @@ def decode_header(data: bytes) -> Header | None:
         return None
     body = data[: _HEADER.size]
     magic, version, flags, _, segment_id, created_ns, slot, pid, node, _ = _HEADER.unpack(body)
-    if magic != _MAGIC or _CRC.unpack_from(data, _HEADER.size)[0] != zlib.crc32(body):
+    if magic != _MAGIC or _CRC.unpack_from(data, _HEADER.size)[0] != crc32(body):
         return None
     return Header(
         segment_id=segment_id,
@@ -101,7 +107,7 @@ def decode_header(data: bytes) -> Header | None:
 def frame(payload: bytes) -> bytes:
     """Return the bytes of one frame."""
     length = len(payload)
-    return FRAME_HEAD.pack(length, zlib.crc32(payload, zlib.crc32(_LENGTH.pack(length)))) + payload
+    return FRAME_HEAD.pack(length, crc32(payload, crc32(_LENGTH.pack(length)))) + payload
 
 
 def seal_frame(*, records: int, offset: int, min_ts_ns: int, max_ts_ns: int) -> bytes:
@@ -127,6 +133,7 @@ class Walk:
     records: int
     min_ts_ns: int
     max_ts_ns: int
+    is_carried: bool
 
     @property
     def tail_bytes(self) -> int:
@@ -138,7 +145,7 @@ def walk(data: bytes) -> Walk:
     """Find the whole frames of a segment, over any damage."""
     spans: list[Span] = []
     times: list[int] = []
-    position, end, gap_bytes, is_sealed = HEADER_BYTES, HEADER_BYTES, 0, False
+    position, end, gap_bytes, is_sealed, is_carried = HEADER_BYTES, HEADER_BYTES, 0, False, False
     view = memoryview(data)
     codec = Codec()
     while position < len(data) and not is_sealed:
@@ -152,6 +159,7 @@ def walk(data: bytes) -> Walk:
         spans.append(span)
         times += stamps
         is_sealed = data[span[0]] == RecordKind.SEAL
+        is_carried |= data[span[0]] == RecordKind.EVENT and CARRIED.encode() in data[span[0] : span[1]]
     if is_sealed:  # whole frames cut out or put in leave no gap, but move the seal
         start = spans[-1][0]
         gap_bytes = max(gap_bytes, abs(_SEAL.unpack_from(data, start)[2] - (start - FRAME_HEAD.size)))
@@ -164,6 +172,7 @@ def walk(data: bytes) -> Walk:
         records=len(times),
         min_ts_ns=min(times, default=0),
         max_ts_ns=max(times, default=0),
+        is_carried=is_carried,
     )
 
 
@@ -176,7 +185,7 @@ def frame_at(view: memoryview, position: int) -> Span | None:
     end = start + length
     if not 1 <= length <= MAX_FRAME_BYTES or end > len(view):
         return None
-    if zlib.crc32(view[start:end], zlib.crc32(view[position : position + 4])) != crc:
+    if crc32(view[start:end], crc32(view[position : position + 4])) != crc:
         return None
     return start, end
 
@@ -275,24 +284,55 @@ _SHAPES: dict[RecordKind, tuple[type[LogRecord], type[msgspec.Struct]]] = {
 
 
 class Codec:
-    """Turns records into payloads and back."""
+    """Turns records into payloads and frames, and back."""
 
     def __init__(self) -> None:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decoders = {int(kind): msgspec.msgpack.Decoder(shape) for kind, (_, shape) in _SHAPES.items()}
-        self._prefix = {int(kind): bytes((kind,)) for kind in _SHAPES}
+        self._prefix = {kind: bytes((kind,)) for kind in _SHAPES}
         self._values: dict[type, tuple[bytes, Callable[[LogRecord], tuple[object, ...]]]] = {
             made: (self._prefix[kind], attrgetter(*shape.__struct_fields__))
             for kind, (made, shape) in _SHAPES.items()
             if made is not PredictionRecord
         }
+        self._seeds: dict[int, int] = {}  # checksums of lengths: a deployment's records have few
 
     def encode(self, record: LogRecord) -> bytes:
-        """Return a record's payload: its kind, then its fields."""
+        """Return a record's payload: its kind, then its fields.
+
+        Raises TypeError, ValueError or OverflowError if a field cannot be encoded.
+        """
         if isinstance(record, PredictionRecord):
             return self._prefix[record[0]] + self._encode(record[1:])
         prefix, values = self._values[type(record)]
         return prefix + self._encode(values(record))
+
+    def frame(self, record: LogRecord) -> bytes:
+        """Return the frame of a record: length, checksum, payload.
+
+        Raises
+        ------
+        InvalidRequest
+            If the record holds what cannot be encoded, such as half a character.
+        TooLarge
+            If it has more than 64 MiB.
+        """
+        try:
+            payload = self.encode(record)
+        except (TypeError, ValueError, OverflowError) as cause:
+            message = "a record does not fit the prediction log"
+            hint = "send text that is valid Unicode, and whole numbers below 2^64"
+            raise InvalidRequest(message, why=str(cause), hint=hint) from cause
+        length = len(payload)
+        seed = self._seeds.get(length)
+        if seed is None:
+            if length > MAX_FRAME_BYTES:
+                message = f"a log record is limited to {MAX_FRAME_BYTES} bytes, got {length}"
+                raise TooLarge(message, hint="send fewer rows in one request")
+            if len(self._seeds) >= _MAX_SEEDS:
+                self._seeds.clear()
+            seed = self._seeds[length] = crc32(_LENGTH.pack(length))
+        return FRAME_HEAD.pack(length, crc32(payload, seed)) + payload
 
     def decode(self, payload: memoryview) -> LogRecord | None:
         """Return a payload's record, None for a seal or a kind of a later release.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilter.contracts.log import SegmentInfo
+from kilter.contracts.log import Room, SegmentInfo
 from kilter.contracts.prediction import RecordKind
 from kilter.errors import ChecksumMismatch, NotFound, StoreError
 from kilter.stores._file import locked, sync_folder, write_whole
@@ -27,7 +27,8 @@ from kilter.stores.segments._frame import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from kilter.contracts.prediction import LogRecord
 
@@ -156,6 +157,53 @@ class SegmentFolder:
             Path(segment.path).unlink(missing_ok=True)
         self._known.pop(segment.path, None)
 
+    def retire(self, segment: SegmentInfo) -> None:
+        """Put a compacted segment out of sight until ``sweep`` deletes it; a missing one is no error.
+
+        Parameters
+        ----------
+        segment : SegmentInfo
+            One of ``sealed``.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be renamed.
+        """
+        path = Path(segment.path)
+        with self._guard("rename in"), contextlib.suppress(FileNotFoundError):
+            os.utime(path)  # from now on it is kept so long
+            path.rename(path.with_suffix(".done"))
+        self._known.pop(segment.path, None)
+
+    def sweep(self, before: datetime, *, is_tight: Callable[[Room], bool]) -> Room:
+        """Delete segments retired before a moment, then further ones, oldest first, while room is tight.
+
+        Parameters
+        ----------
+        before : datetime
+            Of the machine's time.
+        is_tight : callable
+            Judges the room that is left.
+
+        Returns
+        -------
+        Room
+            What is left in the end.
+
+        Raises
+        ------
+        StoreError
+            If a file cannot be deleted.
+        """
+        with self._guard("clean"):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            retired = [(path.stat().st_mtime, path) for path in self._paths(".done")]
+            for retired_s, path in sorted(retired):
+                if retired_s < before.timestamp() or is_tight(self._room()):
+                    path.unlink(missing_ok=True)
+            return self._room()
+
     def set_aside(self) -> tuple[str, ...]:
         """Return the names of the files that hold unreadable bytes.
 
@@ -261,9 +309,15 @@ class SegmentFolder:
             min_ts_ns=found.min_ts_ns,
             max_ts_ns=found.max_ts_ns,
             damaged_bytes=found.gap_bytes + max(found.tail_bytes, 0) + (0 if is_whole else 1),
+            is_carried=found.is_carried,
         )
         self._known[str(path)] = (stamp, info)
         return info
+
+    def _room(self) -> Room:
+        """Ask the disk how much room it has."""
+        found = os.statvfs(self._folder)
+        return Room(free_bytes=found.f_bavail * found.f_frsize, total_bytes=found.f_blocks * found.f_frsize)
 
     def _paths(self, suffix: str) -> list[Path]:
         """List the files of one kind, by name."""

@@ -146,7 +146,12 @@ LAYOUT: tuple[KindLayout, ...] = (
     ),
     KindLayout(kind=AuditRow, table="audit", texts=("by", "action", "subject")),
     KindLayout(kind=LogSegment, table="log_segments", texts=("digest",)),
-    KindLayout(kind=LogPart, table="log_parts", texts=("deployment", "kind", "date", "path")),
+    KindLayout(
+        kind=LogPart,
+        table="log_parts",
+        texts=("deployment", "kind", "date", "path"),
+        numbers=("superseded_at", "deleted_at"),
+    ),
 )
 """All kinds that are stored."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "MIGRATIONS", "create", "require_known", "revision", "upgrade"]
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision that this kilter writes. Revisions are numbers of four digits, in one line."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -61,7 +61,7 @@ def test_requests_become_rows_in_order_of_time(table: ParquetTable) -> None:
 
 
 def test_calibrated_answers_are_kept_beside_the_raw(table: ParquetTable) -> None:
-    rows = table.rows(write(table, replace(prediction(1), outputs=pack("<2d", 0.4, 0.6))), query())
+    rows = table.rows(write(table, prediction(1)._replace(outputs=pack("<2d", 0.4, 0.6))), query())
     assert np.asarray(rows.scores).tolist() == [[0.4, 0.6]]
     assert np.asarray(rows.raw).tolist() == [[0.25, 0.75]]
 
@@ -69,7 +69,7 @@ def test_calibrated_answers_are_kept_beside_the_raw(table: ParquetTable) -> None
 def test_a_regression_has_one_answer(table: ParquetTable) -> None:
     told = SchemaRecord(digest="d", numeric=("age", "dose"), text=(), classes=(), target="cost")
     parts = table.write(
-        [segment()], iter([told, replace(prediction(1), digest="d", text=(), raw=pack("<d", 7.5))]), NOW
+        [segment()], iter([told, prediction(1)._replace(digest="d", text=(), raw=pack("<d", 7.5))]), NOW
     )
     assert np.asarray(table.rows(parts, query()).raw).tolist() == [[7.5]]
 
@@ -85,8 +85,8 @@ def test_the_same_segments_give_the_same_keys_and_bytes(table: ParquetTable, tmp
 
 
 def test_parts_are_cut_by_deployment_kind_and_day(table: ParquetTable) -> None:
-    later = replace(prediction(3), ts_ns=START_NS + DAY)
-    other = replace(prediction(4), deployment="a/b")
+    later = prediction(3)._replace(ts_ns=START_NS + DAY)
+    other = prediction(4)._replace(deployment="a/b")
     event = EventRecord(ts_ns=START_NS, name="swap", detail="d")
     parts = write(table, prediction(1), later, other, feedback(1), event)
     assert {(part.deployment, part.kind, part.date) for part in parts} == {
@@ -101,7 +101,7 @@ def test_parts_are_cut_by_deployment_kind_and_day(table: ParquetTable) -> None:
 
 
 def test_the_first_of_two_equal_records_is_kept(table: ParquetTable) -> None:
-    parts = write(table, prediction(1), replace(prediction(1), total_us=9_999), feedback(1), feedback(1))
+    parts = write(table, prediction(1), prediction(1)._replace(total_us=9_999), feedback(1), feedback(1))
     assert [part.rows for part in parts] == [1, 1]
     assert np.asarray(table.rows(parts, query()).total_us).tolist() == [41]
 
@@ -135,7 +135,7 @@ def by_entity(observed_s: int, label: str = "yes") -> FeedbackRecord:
 
 
 def test_a_label_by_entity_means_its_latest_row_at_the_time(table: ParquetTable) -> None:
-    seen = [replace(prediction(i), entity_id="bed 7") for i in (10, 20, 30)]
+    seen = [prediction(i)._replace(entity_id="bed 7") for i in (10, 20, 30)]
     parts = write(table, *seen, prediction(25), by_entity(5), by_entity(29), by_entity(35, "no"))
     assert labels(table.rows(parts, query())) == [None, "yes", None, "no"]
     # A later row outside the range still takes the label away from the earlier one.
@@ -144,7 +144,7 @@ def test_a_label_by_entity_means_its_latest_row_at_the_time(table: ParquetTable)
 
 
 def test_a_shadow_is_labelled_through_its_parent(table: ParquetTable) -> None:
-    shadow = replace(prediction(3), kind=RecordKind.SHADOW, arm=Arm.SHADOW, version=2, parent_id=request_id(1))
+    shadow = prediction(3)._replace(kind=RecordKind.SHADOW, arm=Arm.SHADOW, version=2, parent_id=request_id(1))
     parts = write(table, prediction(1), shadow, feedback(1))
     rows = table.rows(parts, query(kind="shadow"))
     assert labels(rows) == ["yes"]
@@ -154,8 +154,8 @@ def test_a_shadow_is_labelled_through_its_parent(table: ParquetTable) -> None:
 def test_a_query_restricts_version_arm_rollout_and_time(table: ParquetTable) -> None:
     records = [
         prediction(1),
-        replace(prediction(2), version=2, arm=Arm.CHALLENGER, rollout_id="r1"),
-        replace(prediction(3), arm=Arm.CONTROL, rollout_id="r1"),
+        prediction(2)._replace(version=2, arm=Arm.CHALLENGER, rollout_id="r1"),
+        prediction(3)._replace(arm=Arm.CONTROL, rollout_id="r1"),
     ]
     parts = write(table, *records)
 
@@ -187,7 +187,7 @@ def test_no_rows_give_empty_arrays_of_the_right_shape(table: ParquetTable) -> No
 
 def test_versions_with_other_columns_share_the_union(table: ParquetTable) -> None:
     told = SchemaRecord(digest="d2", numeric=("dose",), text=("age",), classes=("no", "yes"), target="ill")
-    second = replace(prediction(2), digest="d2", numeric=pack("<d", 5.0), text=("old",))
+    second = prediction(2)._replace(digest="d2", numeric=pack("<d", 5.0), text=("old",))
     one_part = write(table, prediction(1), told, second)
     two_parts = (*write(table, prediction(1), name="b"), *write(table, told, second, name="c"))
     for parts in (one_part, two_parts):
@@ -204,8 +204,8 @@ def test_a_record_whose_schema_was_lost_is_kept_by_place(table: ParquetTable) ->
 
 
 def failure(i: int) -> LogRecord:
-    return replace(
-        prediction(i), kind=RecordKind.FAILURE, rows=0, numeric=b"", text=(), raw=b"", error_code="model.failed"
+    return prediction(i)._replace(
+        kind=RecordKind.FAILURE, rows=0, numeric=b"", text=(), raw=b"", error_code="model.failed"
     )
 
 
@@ -217,8 +217,8 @@ def test_failures_are_counted_per_request(table: ParquetTable) -> None:
 
 
 def test_a_request_is_found_by_its_id(table: ParquetTable) -> None:
-    shadow = replace(prediction(3), kind=RecordKind.SHADOW, parent_id=request_id(1), entity_id="bed 7")
-    wanted = [prediction(1), replace(prediction(2, rows=3), outputs=pack("<6d", *range(6))), shadow, failure(4)]
+    shadow = prediction(3)._replace(kind=RecordKind.SHADOW, parent_id=request_id(1), entity_id="bed 7")
+    wanted = [prediction(1), prediction(2, rows=3)._replace(outputs=pack("<6d", *range(6))), shadow, failure(4)]
     parts = write(table, *wanted, feedback(1))
     for record in wanted[:3]:
         assert table.find(parts, record.prediction_id) == record  # type: ignore[union-attr]

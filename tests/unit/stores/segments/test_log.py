@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kilter.contracts.prediction import EventRecord, PredictionRecord, SchemaRecord
-from kilter.errors import JournalUnavailable, TooLarge
-from kilter.stores.segments import SegmentFolder, SegmentLog, _frame
-from kilter.stores.segments.log import OsDisk
+from kilter.errors import InvalidRequest, JournalUnavailable, TooLarge
+from kilter.stores.segments import OsDisk, SegmentFolder, SegmentLog, _frame
 from kilter.testing.log import prediction, read_all, schema
 
 if TYPE_CHECKING:
@@ -61,8 +60,9 @@ def test_the_file_has_the_documented_header_and_frames(tmp_path: Path) -> None:
 
 def test_a_record_that_cannot_be_encoded_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     log = open_log(tmp_path)
-    with pytest.raises(JournalUnavailable):
-        log.append((prediction(1)._replace(key=2**70),))
+    for record in (prediction(1)._replace(key=2**70), prediction(1)._replace(text=("\ud800",))):
+        with pytest.raises(InvalidRequest, match="does not fit"):
+            log.append((record,))
     log.append((prediction(2),))
     log.close()
     assert read_all(SegmentFolder(tmp_path)) == [prediction(2)]
@@ -106,7 +106,7 @@ def test_a_sync_beside_the_writer_does_not_touch_the_next_segment(tmp_path: Path
     log.append((prediction(1),))
 
     def end_and_go_on() -> None:
-        log.seal()
+        log.end()
         log.append((prediction(2),))
 
     disk.meanwhile = end_and_go_on
@@ -118,4 +118,34 @@ def test_a_sync_beside_the_writer_does_not_touch_the_next_segment(tmp_path: Path
     log.append((prediction(3),))
     log.close()
     assert len(list(tmp_path.glob("*.seg"))) == 2
-    assert read_all(SegmentFolder(tmp_path)) == [prediction(i) for i in (1, 2, 3)]
+    store = SegmentFolder(tmp_path)
+    assert len(store.recover()) == is_refusing
+    found = {record.prediction_id: record for record in read_all(store) if isinstance(record, PredictionRecord)}
+    assert sorted(found.values()) == [prediction(i) for i in (1, 2, 3)]
+
+
+def test_a_segment_that_ended_gets_its_name_with_the_next_sync(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    assert log.end() is None
+    log.append((prediction(1),))
+    assert log.end(older_than_s=3_600.0) is None
+    info = log.end()
+    assert info is not None
+    assert not list(tmp_path.glob("*.seg"))
+    log.sync()
+    assert [str(path) for path in tmp_path.glob("*")] == [info.path]
+
+
+def test_room_is_that_of_the_disk(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    room = log.room()
+    assert 0 < room.free_bytes < room.total_bytes
+    assert room.unsynced_bytes == 0
+    log.append((prediction(1),))
+    assert log.room().unsynced_bytes > 200
+    log.sync()
+    assert log.room().unsynced_bytes == 0
+    log.close()
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(JournalUnavailable, match="look at the disk"):
+        open_log(tmp_path / "file").room()

@@ -19,8 +19,8 @@ SECOND = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9000"
+down_revision = "{head}"
 
 
 def upgrade() -> None:
@@ -61,7 +61,7 @@ def folder_with_second(tmp_path: Path, more: str = "") -> Path:
     """Copy the history and add a revision."""
     folder = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_second.py").write_text(SECOND.format(more=more or "pass"))
+    (folder / "versions" / "9000_next.py").write_text(SECOND.format(more=more or "pass", head=HEAD))
     return folder
 
 
@@ -85,7 +85,7 @@ def test_there_is_one_line_of_revisions_that_ends_at_the_head() -> None:
     config.set_main_option("path_separator", "os")
     script = ScriptDirectory.from_config(config)
     assert script.get_heads() == [HEAD]
-    assert [step.revision for step in script.walk_revisions()] == ["0001"]
+    assert [step.revision for step in script.walk_revisions()] == ["0002", "0001"]
 
 
 def test_an_empty_database_has_no_revision(engine: sa.Engine) -> None:
@@ -101,7 +101,7 @@ def test_somebody_elses_database_is_refused(engine: sa.Engine) -> None:
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("found", ["0002", "9999", "abcdef"])
+@pytest.mark.parametrize("found", ["0003", "9999", "abcdef"])
 def test_a_newer_store_is_refused_with_both_revisions(found: str) -> None:
     with pytest.raises(StoreError, match=f"{found}.*{HEAD}") as caught:
         require_known(found)
@@ -113,10 +113,10 @@ def test_an_older_store_is_backed_up_and_brought_up_to_date(engine: sa.Engine, t
     with engine.begin() as connection:
         create(connection)
         connection.execute(sa.text("INSERT INTO leases (id, version, body) VALUES ('a', 1, '{}')"))
-        upgrade(connection, copies.append, head="0002", folder=folder_with_second(tmp_path))
-        assert revision(connection) == "0002"
+        upgrade(connection, copies.append, head="9000", folder=folder_with_second(tmp_path))
+        assert revision(connection) == "9000"
         assert connection.execute(sa.text("SELECT id, note FROM leases")).all() == [("a", None)]
-    assert copies == ["0001"]
+    assert copies == [HEAD]
 
 
 def test_an_up_to_date_store_is_left_alone(engine: sa.Engine) -> None:
@@ -132,14 +132,17 @@ def test_a_failed_revision_leaves_everything_as_it_was(engine: sa.Engine, tmp_pa
         create(connection)
         before = shape(connection)
     folder = folder_with_second(tmp_path, more='op.drop_table("nothing")')
-    with pytest.raises(StoreError, match="cannot be brought from revision 0001 to 0002"), engine.begin() as connection:
-        upgrade(connection, lambda _: None, head="0002", folder=folder)
+    with (
+        pytest.raises(StoreError, match=f"cannot be brought from revision {HEAD} to 9000"),
+        engine.begin() as connection,
+    ):
+        upgrade(connection, lambda _: None, head="9000", folder=folder)
     with engine.begin() as connection:
         assert shape(connection) == before
-        assert revision(connection) == "0001"
+        assert revision(connection) == HEAD
 
 
-def test_the_first_revision_can_be_undone_with_data_in_the_tables(engine: sa.Engine) -> None:
+def test_every_revision_can_be_undone_with_data_in_the_tables(engine: sa.Engine) -> None:
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
@@ -149,6 +152,13 @@ def test_the_first_revision_can_be_undone_with_data_in_the_tables(engine: sa.Eng
     with engine.begin() as connection:
         create(connection)
         connection.execute(sa.text("INSERT INTO leases (id, version, body) VALUES ('a', 1, '{}')"))
+        insert = sa.text("INSERT INTO log_parts (id, version, superseded_at, body) VALUES (:id, 1, :at, '{}')")
+        connection.execute(insert, [{"id": "live", "at": None}, {"id": "old", "at": 7}])
         config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        assert connection.execute(sa.text("SELECT id FROM log_parts")).scalars().all() == ["live"]
+        upgrade(connection, lambda _: None)
+        found = connection.execute(sa.text("SELECT id, version, superseded_at FROM log_parts")).all()
+        assert found == [("live", 1, None)]
         command.downgrade(config, "base")
         assert sa.inspect(connection).get_table_names() == ["alembic_version"]
