@@ -163,9 +163,8 @@ def refusal(ahead: Waiting, *, rows: int, size_bytes: int, cost_s: float, slack_
     if ahead.rows + rows > QUEUE_ROWS or ahead.size_bytes + size_bytes > QUEUE_BYTES:
         message = f"{ahead.rows} rows wait for this version; the limit is {QUEUE_ROWS} rows or {QUEUE_BYTES >> 20} MiB"
     elif wait + cost_s > slack_s:
-        message = (
-            f"a wait of about {wait:.2f} s and a run of {cost_s:.2f} s do not fit into the {max(slack_s, 0.0):.2f} s left"
-        )
+        left_s = max(slack_s, 0.0)
+        message = f"a wait of about {wait:.2f} s and a run of {cost_s:.2f} s do not fit into the {left_s:.2f} s left"
     else:
         return None
     return Overloaded(

@@ -51,7 +51,12 @@ class LogTable:
     fault: Exception | None = None
 
     def write(
-        self, segments: Sequence[SegmentInfo], records: Iterator[LogRecord], now: datetime
+        self,
+        segments: Sequence[SegmentInfo],
+        records: Iterator[LogRecord],
+        now: datetime,
+        *,
+        beside: Sequence[LogPart] = (),
     ) -> tuple[LogPart, ...]:
         """Write nothing."""
         return ()

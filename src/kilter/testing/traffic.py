@@ -94,7 +94,12 @@ class Traffic:
         self._blocks.clear()
 
     def write(
-        self, segments: Sequence[SegmentInfo], records: Iterator[LogRecord], now: datetime
+        self,
+        segments: Sequence[SegmentInfo],
+        records: Iterator[LogRecord],
+        now: datetime,
+        *,
+        beside: Sequence[LogPart] = (),
     ) -> tuple[LogPart, ...]:
         """Refuse: this table is filled by ``add``."""
         raise NotImplementedError

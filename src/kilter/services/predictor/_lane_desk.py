@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilter.contracts.prediction import Arm, Flag
-from kilter.errors import Overloaded
+from kilter.errors import NotReady, Overloaded
 from kilter.policy.routing import Assignment
 from kilter.services.predictor._lane_queue import Job, refused
 
@@ -46,10 +46,13 @@ class Desk:
 
         Never raises: what is refused is a job that has failed.
         """
-        lane = self._lanes.of(call.variant)
-        if lane.is_broken:
-            call = self._around(call)
+        try:
             lane = self._lanes.of(call.variant)
+            if lane.is_broken:
+                call = self._around(call)
+                lane = self._lanes.of(call.variant)
+        except NotReady as error:
+            return call, refused(call, error)
         if lane.is_immediate(call.batch.rows):
             return call, None
         route = call.route

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from kilter.errors import NotReady
 from kilter.services.predictor._lane import Lane, LaneKind, kind_of
 from kilter.services.predictor._lane_poison import Poison
 from kilter.services.predictor._lane_probe import probe
@@ -65,8 +66,18 @@ class Lanes:
         return lane
 
     def of(self, variant: Variant) -> Lane:
-        """Return the lane of a version that was obtained."""
-        return self._lanes[variant.digest]
+        """Return the lane of a loaded version.
+
+        Raises
+        ------
+        NotReady
+            If a swap has let it go: whoever held it meanwhile asks again.
+        """
+        lane = self._lanes.get(variant.digest)
+        if lane is None:
+            message = f"version {variant.name} was let go by a swap while the request was being read"
+            raise NotReady(message, hint="send the request again")
+        return lane
 
     def let_go(self, variant: Variant) -> None:
         """Close a version's model as soon as nothing waits or runs any more."""

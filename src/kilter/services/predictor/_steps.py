@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilter.contracts.prediction import Arm, Flag, PredictionRecord, RecordKind
+from kilter.errors import ModelFailed
 from kilter.policy.routing import Assignment, assign, hash64, is_shadowed
 from kilter.services.predictor._call import Call, Prediction, key_of, late
 from kilter.services.predictor._counts import Counts
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from kilter.contracts.journal import Journal
     from kilter.contracts.meters import Meters
     from kilter.contracts.scoring import IdSource
-    from kilter.errors import DeadlineExceeded, ModelFailed
+    from kilter.errors import DeadlineExceeded
     from kilter.measures.rows import FloatArray
     from kilter.services.predictor._lanes import Lanes
     from kilter.services.predictor._snapshot import Target
@@ -146,7 +147,15 @@ class Steps(LoadedRoutes):
         )
 
     def _fail(self, call: Call, error: ModelFailed | DeadlineExceeded) -> None:
-        """Write a failure down."""
+        """Write a failure down, unless the caller is to blame.
+
+        Raises
+        ------
+        InvalidRequest
+            If the input is why the model failed.
+        """
+        if isinstance(error, ModelFailed):
+            call.variant.blame_input(call.batch, error)
         self.failures += 1
         self._counts.failed(call, error)
         self._write(call, RecordKind.FAILURE, None, error_code=error.code)

@@ -15,7 +15,7 @@ from kilter.contracts.ids import Digest
 from kilter.contracts.model import Manifest
 from kilter.contracts.prediction import Flag, SchemaRecord
 from kilter.contracts.signature import ColumnType, Signature, Task
-from kilter.errors import ChecksumMismatch, FormatError, ModelFailed
+from kilter.errors import ChecksumMismatch, FormatError, InvalidRequest, ModelFailed
 from kilter.measures.calibration.beta import apply_scores
 from kilter.measures.rows import FloatArray, decided
 
@@ -32,6 +32,7 @@ _RANGE_TOLERANCE = 1e-6
 _SUM_TOLERANCE = 1e-4
 _GOLDEN_TOLERANCE = 1e-5
 _WARM_UPS = 3
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 _UNSEEN_LEVEL, _OUT_OF_RANGE, _MISSING_FILLED = int(Flag.UNSEEN_LEVEL), int(Flag.OUT_OF_RANGE), int(Flag.MISSING_FILLED)
 
 
@@ -93,6 +94,23 @@ class Variant:
         else:
             self._check_probabilities(raw)
         return raw
+
+    def blame_input(self, batch: Batch, error: ModelFailed) -> None:
+        """Say that a failure is the caller's, if a number is too large for a model that computes in float32.
+
+        Such a number is legal as it was sent, and many models answer it; where one fails, it is why.
+
+        Raises
+        ------
+        InvalidRequest
+            If there is such a number; names its column.
+        """
+        numeric = np.asarray(batch.numeric)
+        beyond = np.flatnonzero((np.abs(numeric) > _FLOAT32_MAX).any(axis=0))
+        if len(beyond):
+            column = self.signature.numeric_names[int(beyond[0])]
+            message = f"column `{column}` holds a number beyond 3.4e38, which this model cannot compute with"
+            raise InvalidRequest(message, hint="send a smaller number, or null for missing") from error
 
     def calibrated(self, raw: FloatArray) -> FloatArray | None:
         """Return the calibrated answers; None where there is no map to apply.

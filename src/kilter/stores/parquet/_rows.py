@@ -41,6 +41,8 @@ _FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("request_id", pa.string()),
     ("rollout_id", _TEXT),
     ("error_code", _TEXT),
+    ("queue_us", pa.int64()),
+    ("trace_id", pa.string()),
 )
 
 
@@ -107,7 +109,8 @@ def record_of(table: pa.Table, kind: RecordKind) -> PredictionRecord:
     raw, outputs = _matrix(table, RAW, names), _matrix(table, OUTPUT, names)
     numeric = _matrix(table, INPUT, schema["numeric"])
     is_part = first["rows"] > table.num_rows
-    values = {name: first[name] for name, _ in _FIELDS} | {"arm": Arm(first["arm"])}
+    known = {name: first.get(name) for name, _ in _FIELDS}  # an older part lacks columns that came later
+    values = {name: value for name, value in known.items() if value is not None} | {"arm": Arm(first["arm"])}
     return PredictionRecord(
         kind=kind,
         prediction_id=f"{identity}:{row}" if is_part else identity,

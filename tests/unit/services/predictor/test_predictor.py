@@ -19,6 +19,7 @@ from kilter.errors import (
     ChecksumMismatch,
     DeadlineExceeded,
     FormatError,
+    InvalidRequest,
     JournalUnavailable,
     ModelFailed,
     NotFound,
@@ -326,3 +327,31 @@ def test_the_most_likely_of_many_classes_is_decided(plane: _Plane) -> None:
     plane.serve(Route(deployment="kind", champion=publish(plane.blobs, signature=signature)))
     batch = Batch(rows=1, numeric=np.array([[1.0]]), text=np.empty((1, 0), dtype=object))
     assert plane.predictor.answer("kind", batch).labels == [0]
+
+
+def test_a_number_beyond_float32_is_the_callers_fault_where_the_model_fails_on_it(plane: _Plane) -> None:
+    columns = (Column(name="x", type=ColumnType.FLOAT), Column(name="y", type=ColumnType.FLOAT))
+    signature = Signature(task=Task.REGRESSION, target="z", columns=columns)
+    golden = GoldenRows(numeric=((1.0, 1.0),), text=(), raw=((1.0,),))
+    plane.serve(
+        Route(deployment="price", champion=publish(plane.blobs, signature=signature, mode="nan", golden=golden))
+    )
+    large = Batch(rows=1, numeric=np.array([[1.0, -1e39]]), text=np.empty((1, 0), dtype=object))
+    assert plane.predictor.answer("price", large).values.tolist() == [-5e38]  # this model can answer it
+    large = large._replace(numeric=np.array([[9.0, 4e38]]))
+    with pytest.raises(InvalidRequest, match=r"column `y` holds a number beyond 3\.4e38"):
+        plane.predictor.answer("price", large)
+    assert [record.kind for record in plane.predictions] == [RecordKind.PREDICTION]
+    assert plane.predictor.failures == 0
+
+
+def test_who_holds_a_version_that_a_swap_let_go_is_asked_to_come_again(plane: _Plane) -> None:
+    plane.serve(Route(deployment="churn", champion=publish(plane.blobs)))
+    held = plane.predictor.target("churn")
+    plane.serve(Route(deployment="churn", champion=publish(plane.blobs, number=2)), 2)
+
+    async def ask() -> None:
+        await plane.predictor.answer_later(held, _batch())
+
+    with pytest.raises(NotReady, match="let go by a swap"):
+        asyncio.run(ask())
