@@ -66,7 +66,8 @@ class PredictionRecord(NamedTuple):
     ``numeric`` holds float64 row-major of shape (rows, numeric columns), ``text`` the text cells
     row-major; names are those of the segment's ``SchemaRecord`` for ``digest``. ``raw`` and
     ``outputs`` are float64 (rows, classes) or (rows,): before and after the calibration map
-    (``outputs`` empty = the same as ``raw``). ``key`` is the keyed 64-bit hash of the routing key.
+    (``outputs`` empty = the same as ``raw``). ``key`` is the keyed 64-bit hash of the routing key
+    (outside of a rollout, for a request without a key: random bits of its id).
     The order of the fields after ``kind`` is that of the log's bytes: new ones are only appended.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -141,7 +142,7 @@ class OnnxModel:
 class _BoundRow:
     """Tensors of one row, bound to a session once: a run neither checks names nor makes tensors."""
 
-    __slots__ = ("_binding", "_input", "_output", "_session")
+    __slots__ = ("_input", "_output", "_run")
 
     def __init__(
         self,
@@ -150,16 +151,29 @@ class _BoundRow:
         answer: NDArray[Any],
         binding: Any,  # noqa: ANN401 - onnxruntime ships no types
     ) -> None:
-        self._session = session
         self._input = given
         self._output = answer
-        self._binding = binding
+        self._run = _runner(session, binding)
 
     def run(self, numeric: object) -> NDArray[Any]:
         """Return the answer to one row; the next run changes it."""
         self._input[:] = numeric
-        self._session.run_with_iobinding(self._binding)
+        self._run()
         return self._output
+
+
+def _runner(session: ort.InferenceSession, binding: Any) -> Callable[[], object]:  # noqa: ANN401 - onnxruntime ships no types
+    """Return what runs a binding: below the library's own wrapper, which costs a fifth of a small model's run."""
+    below, bound = getattr(session, "_sess", None), getattr(binding, "_iobinding", None)
+    if below is not None and bound is not None:
+        run = partial(below.run_with_iobinding, bound, None)
+        try:
+            run()
+        except (AttributeError, TypeError):  # another release: its wrapper knows
+            pass
+        else:
+            return run
+    return partial(session.run_with_iobinding, binding)
 
 
 def _bound_row(

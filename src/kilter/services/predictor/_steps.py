@@ -196,7 +196,7 @@ class Steps(LoadedRoutes):
             answers,
             b"" if outputs is None else outputs.tobytes(),
             variant.manifest.threshold,
-            hash64(route.salt, call.key),
+            hash64(route.salt, call.key) if route.salt or not call.flags & _UNSTICKY else int(call.key[-12:], 16),
             call.entity_id,
             compute_ns // _NS_PER_US,
             (now_ns - call.started_ns) // _NS_PER_US,
