@@ -23,7 +23,7 @@ SYSTEM := $(shell command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] && echo
 APT = $(SYSTEM) apt-get update -qq && $(SYSTEM) DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 CHROMIUM = command -v chromium || command -v chromium-browser || command -v google-chrome
 
-.PHONY: help demo test lint format lock bench conformance fuzz torture screenshots clean browser wrk
+.PHONY: help demo test lint format lock bench conformance fuzz torture soak screenshots clean browser wrk
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -68,6 +68,9 @@ torture: $(VENV)/.dev ## hundreds of kills and swaps under load: nothing acknowl
 	@$(BIN)/python -m tests.torture.kill --kills 100 --durable process $(ARGS)
 	@$(BIN)/python -m tests.torture.kill --kills 100 --durable disk $(ARGS)
 	@$(BIN)/python -m tests.torture.swaps --swaps 200
+
+soak: $(VENV)/.dev ## ten million requests in a row: memory stays flat, every answer is in the log once (ARGS="--requests 1000000")
+	@$(BIN)/python -m tests.torture.soak $(ARGS)
 
 screenshots: $(VENV)/.dev browser ## redo the pictures of the docs from the browser tests
 	@SCREENSHOTS=docs/images $(BIN)/pytest -m browser tests $(ARGS)

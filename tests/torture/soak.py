@@ -2,13 +2,15 @@
 
 ``python -m tests.torture.soak --requests 10000000`` loads one node, collects its log into Parquet all
 the while as the control plane does, swaps versions now and then, and prints one JSON line. Exit code 1
-if a request failed, a record is missing or there twice, or a serving process grew.
+if a request failed, a record is missing or there twice, a segment was not compacted, or a serving process grew.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -59,10 +61,10 @@ class Outcome:
 
     @property
     def is_clean(self) -> bool:
-        """Whether every answer is on record once and nothing grew."""
+        """Whether every answer is on record once, nothing is left to compact and nothing grew."""
         is_whole = self.answered == self.requests == self.rows == self.distinct and not self.failed
         is_flat = self.memory_late_mib - self.memory_early_mib <= _GROWTH_MIB
-        return is_whole and is_flat and self.descriptors_late <= self.descriptors_early
+        return is_whole and is_flat and self.descriptors_late <= self.descriptors_early and not self.segments_left
 
 
 def soak(folder: Path, *, requests: int, workers: int = 1, connections: int = 64) -> Outcome:
@@ -84,7 +86,8 @@ def soak(folder: Path, *, requests: int, workers: int = 1, connections: int = 64
     app = build(transfer.read(str(node.settings)))
     try:
         node.until_ready(workers=workers)
-        begun, swaps, samples = time.monotonic(), 0, []
+        begun, swaps = time.monotonic(), 0
+        samples: list[tuple[float, int]] = []
         out = folder / "count.json"
         argv = [sys.executable, "-m", "tests.torture.users", "--port", str(node.port), "--out", str(out)]
         argv += ["--connections", str(connections), "--requests", str(requests)]
@@ -92,7 +95,7 @@ def soak(folder: Path, *, requests: int, workers: int = 1, connections: int = 64
             next_collect, next_swap = begun + _COLLECT_S, begun + _SWAP_S
             while users.poll() is None:
                 time.sleep(_PAUSE_S)
-                samples.append(_sample(node))
+                samples += _sample(node)
                 if time.monotonic() > next_collect:
                     app.collector.collect(app.clock.now())
                     next_collect = time.monotonic() + _COLLECT_S
@@ -102,13 +105,14 @@ def soak(folder: Path, *, requests: int, workers: int = 1, connections: int = 64
                     node.routes.propose(table(swaps + 1, replace(route, champion=champion, previous=previous)))
                     next_swap = time.monotonic() + _SWAP_S
         elapsed_s = time.monotonic() - begun
-        samples.append(_sample(node))
+        samples += _sample(node)
     finally:
         node.stop()
     told = json.loads(out.read_text())
     app.collector.collect(app.clock.now())
     rows, distinct, parts = _accounted(app)
     app.close()
+    samples = samples or [(math.nan, 0)]  # never seen on the board: nobody can say that it is flat
     early, late = samples[int(len(samples) * _WARM)], samples[-1]
     return Outcome(
         requests=requests,
@@ -129,15 +133,23 @@ def soak(folder: Path, *, requests: int, workers: int = 1, connections: int = 64
     )
 
 
-def _sample(node: Node) -> tuple[float, int]:
-    """Return memory and open descriptors of the largest serving process; connections do not count."""
+def _sample(node: Node) -> list[tuple[float, int]]:
+    """Return memory and open descriptors of the largest serving process, or nothing while none is on the board."""
     found = []
     for status in node.board.statuses():
         proc = Path(f"/proc/{status.pid}")
-        pages = int((proc / "statm").read_text().split()[1])
-        links = [link.readlink() for link in (proc / "fd").iterdir() if link.is_symlink()]
-        found.append((pages * 4_096 / _MIB, sum(not str(link).startswith("socket:") for link in links)))
-    return max(found)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended since it was on the board
+            pages = int((proc / "statm").read_text().split()[1])
+            found.append((pages * 4_096 / _MIB, sum(_is_file(link) for link in (proc / "fd").iterdir())))
+    return [max(found)] if found else []
+
+
+def _is_file(link: Path) -> bool:
+    """Tell whether a descriptor is neither a connection nor closed since it was listed."""
+    try:
+        return not str(link.readlink()).startswith("socket:")
+    except FileNotFoundError:
+        return False
 
 
 def _accounted(app: App) -> tuple[int, int, int]:

@@ -17,3 +17,5 @@ def test_no_request_fails_or_is_answered_by_a_version_that_is_not_routed() -> No
     told = json.loads(done.stdout)
     assert (told["swaps"], told["failed"], told["wrong"]) == (8, 0, 0)
     assert told["requests"] > 100
+    assert told["requests_quiet"] + told["requests_swapping"] <= told["requests"]
+    assert told["p99_within_twice"] is (told["p99_ratio"] <= 2.0)  # said, not asked for: cores may be busy

@@ -48,7 +48,7 @@ OWN_ARMS: tuple[str, ...] = ("champion", "control", "challenger", "pinned")
 
 
 class Flag(IntFlag):
-    """Facts about one request."""
+    """Facts about one request; ``RETRIED``: its process died with it in flight, so it was handed out once more."""
 
     NONE = 0
     UNSTICKY = 1
@@ -58,6 +58,7 @@ class Flag(IntFlag):
     FALLBACK = 16
     INPUTS_REDACTED = 32
     LATE_GENERATION = 64
+    RETRIED = 128
 
 
 class PredictionRecord(NamedTuple):

@@ -52,7 +52,7 @@ class ServeSpec:
     """``[deployment]``: how requests are answered, and what becomes of those that cannot be."""
 
     deadline_ms: int = 1000
-    max_batch_rows: int = 1024
+    max_batch_rows: int = 65_536
     max_in_flight: int = 512
     on_overload: str = "shed"
     on_error: str = "closed"

@@ -28,7 +28,6 @@ __all__ = [
     "hash64",
     "is_same",
     "is_shadowed",
-    "pinned",
     "rolled_back",
     "route_of",
     "with_route",
@@ -96,12 +95,6 @@ def is_shadowed(route: Route, key: str) -> bool:
     if route.shadow is None or route.shadow_rate == 0:
         return False
     return hash64("shadow/" + route.salt, key) * _WHOLE < route.shadow_rate << _BITS
-
-
-def pinned(route: Route, version: int) -> RouteVariant | None:
-    """Return the loaded variant with this version number, or None."""
-    loaded = (route.champion, route.challenger, route.shadow, route.previous)
-    return next((variant for variant in loaded if variant is not None and variant.version == version), None)
 
 
 def rolled_back(table: RouteTable, deployment: str, now: datetime, reason: str) -> RouteTable:

@@ -144,6 +144,52 @@ class RouteFiles:
                 self._next.unlink()
             sync_folder(self._folder)
 
+    def mend(self, table: RouteTable) -> bool:
+        """Write the live table anew if its file is damaged or gone.
+
+        Parameters
+        ----------
+        table : RouteTable
+            What is in force, as its keeper remembers it.
+
+        Returns
+        -------
+        bool
+            Whether there was anything to mend.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be read or written.
+        """
+        with self._changing():
+            try:
+                if self._read(self._live) is not None:
+                    return False
+            except ChecksumMismatch:
+                self._live.replace(self._live.with_suffix(".bad"))
+            replace_file(self._live, _encode(table))
+        return True
+
+    def set_aside(self) -> tuple[str, ...]:
+        """Move damaged tables out of the way, for somebody to look at; return the new names.
+
+        Raises
+        ------
+        StoreError
+            If they cannot be read or moved.
+        """
+        moved: list[str] = []
+        with self._changing():
+            for path in (self._live, self._previous):
+                try:
+                    self._read(path)
+                except ChecksumMismatch:
+                    aside = path.with_suffix(".bad")
+                    path.replace(aside)
+                    moved.append(aside.name)
+        return tuple(moved)
+
     def refusal(self) -> tuple[int, str] | None:
         """Return generation and reason of the last proposal that was dropped, or None.
 

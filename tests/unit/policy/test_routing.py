@@ -19,7 +19,6 @@ from kilter.policy.routing import (
     hash64,
     is_same,
     is_shadowed,
-    pinned,
     rolled_back,
     route_of,
     with_route,
@@ -124,11 +123,6 @@ def test_shadow_sampling_is_independent_of_the_arms() -> None:
     assert abs(challengers / len(shadowed) - 0.5) < 0.05
     assert not is_shadowed(replace(route, shadow_rate=0), "key")
     assert not is_shadowed(replace(route, shadow=None), "key")
-
-
-def test_only_loaded_versions_can_be_asked_for() -> None:
-    assert pinned(CANARY, 3) == V[3]
-    assert pinned(CANARY, 4) is None
 
 
 def test_rollback_takes_all_traffic_from_the_candidate() -> None:

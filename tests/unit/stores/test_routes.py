@@ -114,3 +114,30 @@ def test_an_unwritable_folder_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "route").write_text("a file")
     with pytest.raises(StoreError):
         RouteFiles(tmp_path / "route").propose(table(1))
+
+
+def test_a_damaged_or_lost_live_table_is_mended_from_memory(tmp_path: Path) -> None:
+    routes = RouteFiles(tmp_path)
+    put_live(routes, 1, 2)
+    live = routes.live()
+    assert live is not None
+    assert not routes.mend(live)
+    (tmp_path / "table.json").write_bytes(b"")
+    assert routes.live() != live  # the previous one stands in
+    assert routes.mend(live)
+    assert routes.live() == live
+    assert (tmp_path / "table.bad").read_bytes() == b""
+    (tmp_path / "table.json").unlink()
+    assert routes.mend(live)
+    assert routes.live() == live
+
+
+def test_tables_damaged_beyond_use_are_set_aside(tmp_path: Path) -> None:
+    routes = RouteFiles(tmp_path)
+    assert routes.set_aside() == ()
+    put_live(routes, 1, 2)
+    assert routes.set_aside() == ()
+    for name in ("table.json", "table.prev.json"):
+        (tmp_path / name).write_text("garbage")
+    assert routes.set_aside() == ("table.bad", "table.prev.bad")
+    assert routes.live() is None

@@ -34,11 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
         parts = plane.serving(transfer.read(given.settings), given.slot)
         metrics = None if given.metrics_fd is None else socket.socket(fileno=given.metrics_fd)
         acceptor = Acceptor(parts, slot=given.slot, grpc_address=given.grpc, metrics_socket=metrics)
-        uvloop.run(acceptor.run(socket.socket(fileno=given.fd)))
+        return uvloop.run(acceptor.run(socket.socket(fileno=given.fd)))
     except KilterError as error:
         sys.stderr.write(f"error: {error.message}\n" + (f"  fix: {error.hint}\n" if error.hint else ""))
         return _FAILED
-    return 0
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from kilter.errors import InvalidRequest, NotFound
-from kilter.faces.serving.exchange import JSON
+from kilter.faces.serving.exchange import JSON, Reply
 from kilter.faces.serving.metrics.trace import TRACEPARENT, trace_id_of
 
 if TYPE_CHECKING:
@@ -13,12 +14,24 @@ if TYPE_CHECKING:
 
     from kilter.contracts.batch import Batch
     from kilter.contracts.signature import Signature
+    from kilter.faces.serving.exchange import Answer
     from kilter.services.predictor import Prediction, Predictor, Target
 
-__all__ = ["FALLBACK", "NOT_LOGGED", "Ask", "Codecs", "Options", "answered", "prediction_headers", "version_number"]
+__all__ = [
+    "FALLBACK",
+    "NOT_LOGGED",
+    "Ask",
+    "Codecs",
+    "Options",
+    "answered",
+    "prediction_headers",
+    "read_later",
+    "version_number",
+]
 
 _Codec = TypeVar("_Codec")
 _Reply = TypeVar("_Reply")
+_Form = TypeVar("_Form")
 
 NOT_LOGGED = (b"kilter-logged", b"false")
 """Header of what was answered without a record, because the log was full and the deployment says ``count``."""
@@ -132,6 +145,42 @@ def answered(predictor: Predictor, ask: Ask, encode: Callable[[Prediction], _Rep
     return encode(made)
 
 
+async def read_later(
+    lookup: Callable[[], Target], read: Callable[[Target], _Form], answer: Callable[[Target, _Form], Answer]
+) -> Reply:
+    """Read a large body in a side thread, once more if a swap changes the columns meanwhile, then answer.
+
+    What was asked before may be let go of by a swap, so whoever is asked is looked up after reading.
+
+    Parameters
+    ----------
+    lookup : callable
+        Returns whom the request asks by the table in force; called on the loop.
+    read : callable
+        Decodes the body for whoever is asked; called in the side thread.
+    answer : callable
+        Answers what was read; called on the loop.
+
+    Returns
+    -------
+    Reply
+        The answer, waited for if it comes later itself.
+
+    Raises
+    ------
+    KilterError
+        Whatever stands in the way.
+    """
+    target = lookup()
+    while True:
+        form = await asyncio.to_thread(read, target)
+        read_for, target = target, lookup()
+        if target.codec_key == read_for.codec_key or target.variant.signature == read_for.variant.signature:
+            break
+    made = answer(target, form)
+    return made if isinstance(made, Reply) else await made
+
+
 async def _encoded(waiting: Awaitable[Prediction], encode: Callable[[Prediction], _Reply]) -> _Reply:
     """Encode a prediction once it is there; others are answered meanwhile."""
     return encode(await waiting)
@@ -170,7 +219,8 @@ def prediction_headers(prediction: Prediction) -> list[tuple[bytes, bytes]]:
 def _sooner(deadline_ms: int | None, header: bytes) -> int:
     """Return the smaller of two deadlines, the second from a header."""
     if not header.isdigit() or not int(header[:18]):
-        message = "header kilter-timeout-ms: expected a whole number of milliseconds, got something else"
+        got = "0" if header.isdigit() else "something else"
+        message = f"header kilter-timeout-ms: expected a whole number of milliseconds of at least 1, got {got}"
         raise InvalidRequest(message, hint="send `kilter-timeout-ms: 200`", details={"field": "kilter-timeout-ms"})
     wanted = int(header[:18])
     return wanted if deadline_ms is None else min(deadline_ms, wanted)

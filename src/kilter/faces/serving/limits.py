@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kilter.errors import HeadersTooLarge, InvalidRequest, TooLarge
+from kilter.faces.serving._nesting import is_deeper
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "AT_ONCE_BYTES",
     "BODY_BYTES",
     "BODY_READ_S",
     "ELEMENTS",
@@ -27,6 +28,9 @@ __all__ = [
     "check_nesting",
 ]
 
+AT_ONCE_BYTES = 256 * 1024
+"""Bodies above this are read in a side thread, so that the loop can answer others meanwhile."""
+
 BODY_BYTES = 16 * 2**20
 BODY_READ_S = 30.0
 ELEMENTS = 16 * 2**20
@@ -35,11 +39,6 @@ HEADER_BYTES = 32 * 2**10
 IN_FLIGHT = 1_024
 NESTING = 32
 URL_BYTES = 8 * 2**10
-
-_NO_BRACKETS = bytes(code for code in range(256) if code not in b'[]{}"')
-_ESCAPED = re.compile(rb"\\.", re.DOTALL)
-_PAIR = re.compile(rb"\[\]|\{\}")
-_TOKEN = re.compile(rb'"[^"]*"?|[\[{]|[\]}]')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,34 +92,7 @@ def body_too_large(limit_bytes: int) -> TooLarge:
 
 
 def check_nesting(body: bytes) -> None:
-    """Refuse JSON nested deeper than 32, at the speed of C: brackets are cancelled out level by level."""
-    if body.count(b"[") + body.count(b"{") <= NESTING:
-        return
-    plain = _ESCAPED.sub(b"", body) if b"\\" in body else body
-    brackets = plain.translate(None, _NO_BRACKETS).replace(b'""', b"")
-    if b'"' in brackets:
-        depth = _scanned_depth(plain)
-    else:
-        depth = 0
-        while brackets and depth <= NESTING:
-            shorter = _PAIR.sub(b"", brackets)
-            depth += 1
-            if len(shorter) == len(brackets):  # not balanced: malformed, which the decoder says better
-                return
-            brackets = shorter
-    if depth > NESTING:
+    """Refuse JSON nested deeper than 32, in time that grows with its length whatever is in it."""
+    if body.count(b"[") + body.count(b"{") > NESTING and is_deeper(body, NESTING):
         message = f"the JSON is nested deeper than {NESTING} levels"
         raise InvalidRequest(message, hint="send flat rows or tensors")
-
-
-def _scanned_depth(body: bytes) -> int:
-    """Count the deepest nesting token by token, for bodies with brackets inside strings."""
-    depth = deepest = 0
-    for token in _TOKEN.finditer(body):
-        first = token.group()[0]
-        if first in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif first in b"]}":
-            depth -= 1
-    return deepest

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from kilter.errors import InvalidRequest, KilterError, ModelFailed, NotFound
 from kilter.faces.serving.errors import NEVER, headers_of, status_of
 from kilter.faces.serving.exchange import JSON, Reply, plain_wording
+from kilter.faces.serving.failure import FailureLog
 from kilter.faces.serving.metrics.refusal import face_of
 from kilter.faces.serving.metrics.trace import TRACEPARENT
 from kilter.faces.serving.metrics.tracing import traced
@@ -96,6 +97,7 @@ class Router:
         self, protocols: Sequence[Endpoints], *, refusals: Refusals | None = None, spans: Spans | None = None
     ) -> None:
         self._root = _Node()
+        self._log_failure = FailureLog(_log)
         self._refusals = refusals
         self._spans = spans
         self._wordings: dict[str, Wording] = {}
@@ -160,7 +162,7 @@ class Router:
             _log.error("an error of the control plane reached the data plane", exc_info=error)
             return self.fault(path)
         if isinstance(error, ModelFailed):
-            _log.error("model failed", exc_info=error)
+            self._log_failure(error)
         self._count(error, path)
         status = status_of(error)
         return Reply(status, [JSON, *headers_of(error, status)], self._wording(path)(error, status))

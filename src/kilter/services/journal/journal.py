@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Journal"]
 
 _BUFFER_BYTES = 8 * 1024 * 1024
-_RECORD_BYTES = 512  # what a record weighs beside its tensors, roughly
+_RECORD_BYTES = 512  # what a record weighs beside its cells, roughly
+_CELL_BYTES = 64  # what a text cell weighs beside its characters, roughly
 _SEGMENT_S = 60.0
 _LEAST_FREE_BYTES = 64 * 1024
 
@@ -106,7 +107,10 @@ class Journal:
         """
         if route.redact:
             record = self._redaction.of(route, record)
-        return self._write(route, (record,), len(record.numeric) + len(record.raw) + len(record.outputs))
+        size_bytes = len(record.numeric) + len(record.raw) + len(record.outputs)
+        if record.text:
+            size_bytes += sum([len(cell) + _CELL_BYTES if cell else _CELL_BYTES for cell in record.text])
+        return self._write(route, (record,), size_bytes)
 
     def feedback(self, route: Route, records: Sequence[FeedbackRecord]) -> bool:
         """Write labels down, all of them or none.
@@ -286,16 +290,16 @@ class Journal:
             self._commit.close()
             self._log.close()
 
-    def _write(self, route: Route, records: Sequence[LogRecord], tensor_bytes: int) -> bool:
+    def _write(self, route: Route, records: Sequence[LogRecord], size_bytes: int) -> bool:
         """Write at the route's level; on failure raise or count, as the route says."""
         try:
             if route.durable == "memory":
-                self._gather(records, tensor_bytes)
+                self._gather(records, size_bytes)
             elif self._is_unsyncable and route.durable == "disk":
                 message = "the device of the prediction log refuses to keep what is written"
                 raise JournalUnavailable(message)  # noqa: TRY301 - as a log that is full
             else:
-                self._append(records, tensor_bytes)
+                self._append(records, size_bytes)
         except JournalUnavailable as error:
             if route.on_full == "count":
                 self._drop(len(records))
@@ -303,15 +307,15 @@ class Journal:
             raise _refusal(error) from error
         return True
 
-    def _gather(self, records: Sequence[LogRecord], tensor_bytes: int) -> None:
+    def _gather(self, records: Sequence[LogRecord], size_bytes: int) -> None:
         """Keep records for the next flush; a full buffer is written in place."""
-        if self._buffered_bytes + tensor_bytes >= _BUFFER_BYTES:
+        if self._buffered_bytes + size_bytes >= _BUFFER_BYTES:
             self.flush()
-        if tensor_bytes >= _BUFFER_BYTES:
-            self._append(records, tensor_bytes)
+        if size_bytes >= _BUFFER_BYTES:
+            self._append(records, size_bytes)
             return
         self._buffer += records
-        self._buffered_bytes += tensor_bytes + _RECORD_BYTES * len(records)
+        self._buffered_bytes += size_bytes + _RECORD_BYTES * len(records)
 
     def _append(self, records: Sequence[LogRecord], size_bytes: int = 0) -> None:
         """Append, remembering whether the log works: where a large record fails, a small one proves nothing."""

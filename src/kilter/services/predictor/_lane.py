@@ -19,6 +19,7 @@ from kilter.services.predictor._lane_queue import Job, JobQueue, Ran, joined, re
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from kilter.policy.batching import CostFit
     from kilter.services.predictor._call import Call
     from kilter.services.predictor._lane_poison import Poison
     from kilter.services.predictor._lane_probe import Probe
@@ -112,7 +113,7 @@ class Lane:
         self.cap = _LARGEST
         self.pace = 1.0
         self.stats = LaneStats()
-        self.immediate_rows = _immediate_rows(probe) if kind is LaneKind.INLINE else 0
+        self.immediate_rows = _immediate_rows(probe.fit) if kind is LaneKind.INLINE else 0
         self._poison = poison
         self._on_closed = on_closed
         self._process: Process | None = None
@@ -135,6 +136,13 @@ class Lane:
     def is_immediate(self, rows: int) -> bool:
         """Say whether the event loop may run so many rows itself."""
         return rows <= self.immediate_rows
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Note what a call took, on any thread: of two at the same moment one may be lost, without harm."""
+        self.pace = paced(self.pace, cost_s(self.fit, rows), seconds)
+        self.fit = observed(self.fit, rows, seconds)
+        if self.kind is LaneKind.INLINE:
+            self.immediate_rows = _immediate_rows(self.fit)
 
     def enter(self, call: Call, *, is_shadow: bool = False) -> Job:
         """Let a request wait for its turn; one that is refused is a job that has failed.
@@ -189,7 +197,11 @@ class Lane:
         ModelFailed
             If the model fails on it.
         """
-        return await self.enter(call, is_shadow=is_shadow).future
+        job = self.enter(call, is_shadow=is_shadow)
+        try:
+            return await job.future
+        finally:
+            job.note()
 
     def retire(self) -> None:
         """Close the model once nothing waits or runs any more; at once if that is now."""
@@ -300,8 +312,7 @@ class Lane:
                 self._settle(jobs[0], error)
             return
         compute_ns = self.thread.now_ns() - begun_ns
-        self.pace = paced(self.pace, cost_s(self.fit, batch.rows), compute_ns / _NS_PER_S)
-        self.fit = observed(self.fit, batch.rows, compute_ns / _NS_PER_S)
+        self.learn(batch.rows, compute_ns / _NS_PER_S)
         self.stats.batches += 1
         self.stats.batched_requests += len(jobs)
         self.stats.batched_rows += batch.rows
@@ -381,6 +392,6 @@ def _resolve(future: asyncio.Future[Ran], outcome: Ran | KilterError) -> None:
         future.set_result(outcome)
 
 
-def _immediate_rows(probe: Probe) -> int:
+def _immediate_rows(fit: CostFit) -> int:
     """Return the most rows that are predicted to keep the event loop for 2 ms at most."""
-    return largest_rows(probe.fit, 2 * STALL_S, _LARGEST)
+    return largest_rows(fit, 2 * STALL_S, _LARGEST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from kilter.services.predictor._call import Call
     from kilter.services.predictor._lane import Lane
     from kilter.services.predictor._lanes import Lanes
-    from kilter.services.predictor._snapshot import Snapshot
+    from kilter.services.predictor._snapshot import Snapshot, Target
 
 __all__ = ["Desk", "instead"]
 
 _FALLBACK = int(Flag.FALLBACK)
+_NS_PER_S = 1_000_000_000
 
 
 class Desk:
@@ -82,6 +84,18 @@ class Desk:
     def lane(self, call: Call) -> Lane:
         """Return the lane of a request."""
         return self._lanes.of(call.variant)
+
+    def learn(self, call: Call, compute_ns: int) -> None:
+        """Note what a call on the event loop took."""
+        with contextlib.suppress(NotReady):  # let go of by a swap
+            self._lanes.of(call.variant).learn(call.batch.rows, compute_ns / _NS_PER_S)
+
+    def is_immediate(self, target: Target, rows: int) -> bool:
+        """Say whether the event loop may run so many rows, whoever answers, by what calls have cost lately."""
+        try:
+            return all(self._lanes.of(variant).is_immediate(rows) for variant in target.answering)
+        except NotReady:  # let go of by a swap: whoever waits for it is told
+            return False
 
     def _around(self, call: Call) -> Call:
         """Send a request past a broken version: a challenger's to the champion, the champion's to the previous one."""

@@ -64,7 +64,6 @@ class Poison:
         self._time_ns = time_ns
         self._shelf = shelf
         self._deaths: OrderedDict[str, tuple[int, int]] = OrderedDict()  # fingerprint: deaths, since when
-        self.quarantined = 0
         for known, since_ns in ({} if shelf is None else shelf.known(digest)).items():
             self._deaths[known] = (_FATAL, since_ns)
 
@@ -101,7 +100,6 @@ class Poison:
             self._deaths.popitem(last=False)
         if deaths < _FATAL:
             return False
-        self.quarantined += 1
         if self._shelf is not None:
             self._shelf.keep(self._entry(name, call))
         return True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from kilter.contracts.batch import Batch
+from kilter.contracts.prediction import Flag
 from kilter.policy.batching import is_hopeless, taken
 from kilter.services.predictor._call import Call
 
@@ -24,6 +25,7 @@ __all__ = ["Job", "JobQueue", "Ran", "joined", "refused", "size_of"]
 
 _NS_PER_S = 1_000_000_000
 _CELL_BYTES = 64
+_RETRIED = int(Flag.RETRIED)
 
 
 class Ran(NamedTuple):
@@ -51,6 +53,11 @@ class Job:
     is_queued: bool = False
     is_settled: bool = False
     queue_ns: int = 0
+
+    def note(self) -> None:
+        """Put on the request's record that it was run again; for the event loop, once there is an outcome."""
+        if self.is_retry:
+            self.call.flags |= _RETRIED
 
 
 class JobQueue:

@@ -15,14 +15,13 @@ _MAX_BYTES = 64 * 2**20
 class ShadowQueue(Generic[_Call]):
     """Requests that wait for their shadow copy.
 
-    Guarantees: never blocks; what does not fit is dropped and counted; first in, first out.
+    Guarantees: never blocks; what does not fit is dropped; first in, first out.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._calls: deque[tuple[_Call, int]] = deque()
         self._size_bytes = 0
-        self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -30,7 +29,6 @@ class ShadowQueue(Generic[_Call]):
     def put(self, call: _Call, size_bytes: int) -> bool:
         """Queue a request; False if it was dropped."""
         if len(self._calls) >= self._limit or self._size_bytes + size_bytes > _MAX_BYTES:
-            self.dropped += 1
             return False
         self._calls.append((call, size_bytes))
         self._size_bytes += size_bytes

@@ -33,7 +33,8 @@ class Target:
     instead, with what they take of the batch (None: all, in the same order). ``codec_key`` names what a
     reader of requests depends on. ``series`` are the counters of what it answers, by version, arm and
     face, filled as they are needed. Requests of up to ``immediate_rows`` may be answered by the event loop
-    itself; ``backups`` answer instead of versions that cannot.
+    itself, as it was known when the table was made; ``answering`` are the versions that may be chosen, and
+    ``backups`` answer instead of versions that cannot.
     """
 
     route: Route
@@ -44,6 +45,7 @@ class Target:
     codec_key: tuple[str, int]
     series: dict[tuple[int, str, str], Series] = field(default_factory=dict)
     immediate_rows: int = 0
+    answering: tuple[Variant, ...] = ()
     backups: Backups = field(default_factory=Backups)
 
 
@@ -106,6 +108,7 @@ def build(
         arms = _arms(route, variants)
         backups = backups_of(route, variants)
         for number, variant, assignment in _ways(route, table.written_at, variants):
+            answering = _answering(route, variant, assignment, arms)
             targets[route.deployment, number] = Target(
                 route=route,
                 variant=variant,
@@ -113,7 +116,8 @@ def build(
                 assignment=assignment,
                 arms=arms,
                 codec_key=(variant.digest, route.max_rows),
-                immediate_rows=_immediate_rows(route, variant, assignment, arms, immediate_rows),
+                immediate_rows=0 if route.durable == "disk" else min(immediate_rows(each) for each in answering),
+                answering=answering,
                 backups=backups,
             )
     routes = {route.deployment: route for route in table.routes}
@@ -131,18 +135,16 @@ def _arms(route: Route, variants: Mapping[tuple[str, int], Variant]) -> dict[int
     return arms
 
 
-def _immediate_rows(
+def _answering(
     route: Route,
     variant: Variant,
     assignment: Assignment | None,
     arms: Mapping[int, tuple[Variant, Projection | None]],
-    immediate_rows: Callable[[Variant], int],
-) -> int:
-    """Return the most rows that the event loop may run, whoever of the possible versions answers."""
-    if route.durable == "disk":
-        return 0
-    others = [] if assignment is not None or route.challenger is None else [arms[route.challenger.version][0]]
-    return min(immediate_rows(each) for each in (variant, *others))
+) -> tuple[Variant, ...]:
+    """Return the versions of which one will be chosen."""
+    if assignment is not None or route.challenger is None:
+        return (variant,)
+    return variant, arms[route.challenger.version][0]
 
 
 def _ways(

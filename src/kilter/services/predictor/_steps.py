@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Steps"]
 
 _UNSTICKY, _LATE, _FALLBACK = int(Flag.UNSTICKY), int(Flag.LATE_GENERATION), int(Flag.FALLBACK)
+_RETRIED = int(Flag.RETRIED)
 _NS_PER_MS = 1_000_000
 _NS_PER_US = 1_000
 
@@ -170,14 +171,9 @@ class Steps(LoadedRoutes):
         compute_ns: int = 0,
         error_code: str = "",
     ) -> bool:
-        """Write the record of an answer, or of a failure (``raw`` is None)."""
+        """Write the record of an answer, or of a failure (``raw`` is None), with its inputs."""
         route, variant, (_, arm, propensity, _) = call.route, call.variant, call.assignment
-        numeric, answers = b"", b""
-        text: tuple[str | None, ...] = ()
-        if raw is not None:
-            cells = np.asarray(call.batch.text)
-            numeric, answers = call.batch.numeric.tobytes(), raw.tobytes()
-            text = tuple(cells.ravel().tolist()) if cells.size else ()
+        cells = np.asarray(call.batch.text)
         now_ns = time.perf_counter_ns()
         record = PredictionRecord(  # by position, in the order of the fields: keywords would double its price
             kind,
@@ -191,9 +187,9 @@ class Steps(LoadedRoutes):
             propensity,
             call.face,
             call.batch.rows,
-            numeric,
-            text,
-            answers,
+            call.batch.numeric.tobytes(),
+            tuple(cells.ravel().tolist()) if cells.size else (),
+            b"" if raw is None else raw.tobytes(),
             b"" if outputs is None else outputs.tobytes(),
             variant.manifest.threshold,
             hash64(route.salt, call.key) if route.salt or not call.flags & _UNSTICKY else int(call.key[-12:], 16),
@@ -225,6 +221,7 @@ class Steps(LoadedRoutes):
             parent_id=call.prediction_id,
             batch=batch,
             queue_ns=0,
+            flags=call.flags & ~_RETRIED,
         )
         numbers, texts = np.asarray(batch.numeric), np.asarray(batch.text)
         if not self.shadows.put(copy, numbers.nbytes + sum(len(cell or "") + 64 for cell in texts.flat)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,6 +32,8 @@ _RANGE_TOLERANCE = 1e-6
 _SUM_TOLERANCE = 1e-4
 _GOLDEN_TOLERANCE = 1e-5
 _WARM_UPS = 3
+_MOST_SAMPLES = 64
+_least, _greatest, _sum = np.minimum.reduce, np.maximum.reduce, np.add.reduce  # methods take a detour through Python
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _UNSEEN_LEVEL, _OUT_OF_RANGE, _MISSING_FILLED = int(Flag.UNSEEN_LEVEL), int(Flag.OUT_OF_RANGE), int(Flag.MISSING_FILLED)
 
@@ -42,7 +44,7 @@ class Variant:
 
     ``low`` and ``high`` are float64 (numeric columns,); ``levels`` holds the known values of each
     text column, empty where they are not listed. ``positive`` is ``signature.positive_index``;
-    ``may_lack`` says whether a number may be missing.
+    ``may_lack`` says whether a number may be missing. ``samples`` are up to 64 of the golden rows, no two the same.
     """
 
     number: int
@@ -56,6 +58,7 @@ class Variant:
     levels: tuple[frozenset[str], ...]
     positive: int
     may_lack: bool
+    samples: Batch | None = None
 
     @property
     def schema(self) -> SchemaRecord:
@@ -137,7 +140,8 @@ class Variant:
         if signature.task is Task.BINARY and len(values) == 1:
             positive = self.positive
             return [positive if values.item(positive) >= self.manifest.threshold else 1 - positive]
-        return [int(position) for position in decided(signature, values, self.manifest.threshold).tolist()]
+        positions: list[int] = decided(signature, values, self.manifest.threshold).astype(np.intp).tolist()
+        return positions
 
     def flags(self, batch: Batch) -> int:
         """Return facts about the inputs that monitoring wants to know; none of them is an error."""
@@ -168,11 +172,12 @@ class Variant:
             raise self._illegal(message)
 
     def _check_probabilities(self, raw: FloatArray) -> None:
-        """Check many rows' probabilities."""
-        if not ((raw >= -_RANGE_TOLERANCE) & (raw <= 1 + _RANGE_TOLERANCE)).all():
+        """Check many rows' probabilities; NaN makes a least or greatest NaN, and the comparisons false."""
+        if not (_least(raw, axis=None) >= -_RANGE_TOLERANCE and _greatest(raw, axis=None) <= 1 + _RANGE_TOLERANCE):
             message = "a probability outside 0 to 1"
             raise self._illegal(message)
-        if (np.abs(raw.sum(axis=1) - 1) > _SUM_TOLERANCE).any():
+        sums = _sum(raw, axis=1)
+        if not (_least(sums) >= 1 - _SUM_TOLERANCE and _greatest(sums) <= 1 + _SUM_TOLERANCE):
             message = "probabilities that do not sum to 1"
             raise self._illegal(message)
 
@@ -228,23 +233,21 @@ def load(
     )
     try:
         if manifest.golden_file:
-            _replay(
-                variant, msgspec.json.decode(blobs.get(manifest.entry(manifest.golden_file).digest), type=GoldenRows)
-            )
-        else:
-            _warm_up(variant)
+            golden = msgspec.json.decode(blobs.get(manifest.entry(manifest.golden_file).digest), type=GoldenRows)
+            return replace(variant, samples=_replay(variant, golden))
+        _warm_up(variant)
     except BaseException:
         variant.model.close()
         raise
     return variant
 
 
-def _replay(variant: Variant, golden: GoldenRows) -> None:
-    """Compare the loaded model with its own recorded answers; this warms it up as well."""
+def _replay(variant: Variant, golden: GoldenRows) -> Batch | None:
+    """Compare the loaded model with its own recorded answers, which warms it up as well; return some of the rows."""
     signature = variant.signature
     rows = len(golden.raw)
     if rows == 0:
-        return
+        return None
     numeric = np.array(golden.numeric, dtype=np.float64).reshape(rows, len(signature.numeric_names))
     text = np.empty((rows, len(signature.text_names)), dtype=np.object_)
     text[:] = [list(cells) for cells in golden.text] if golden.text else None
@@ -264,6 +267,11 @@ def _replay(variant: Variant, golden: GoldenRows) -> None:
     for position in range(min(_WARM_UPS, rows)):
         one = slice(position, position + 1)
         variant.run(Batch(rows=1, numeric=numeric[one], text=text[one]))
+    places: dict[tuple[bytes, tuple[str | None, ...]], int] = {}
+    for place in range(rows):
+        places.setdefault((numeric[place].tobytes(), tuple(text[place].tolist())), place)
+    at = list(places.values())[:_MOST_SAMPLES]
+    return Batch(rows=len(at), numeric=numeric[at], text=text[at])
 
 
 def _warm_up(variant: Variant) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Predictor"]
 
+_SMALL = 16  # rows up to which a call on the event loop is not worth a note of what it took
 _SHADOW_NS = 60_000_000_000
 
 
@@ -161,7 +162,10 @@ class Predictor(Steps):
         try:
             if begun > call.deadline_ns:
                 raise late(call)
-            prediction = self._finish(call, call.variant.run(call.batch), begun)
+            raw = call.variant.run(call.batch)
+            if batch.rows > _SMALL:
+                self._desk.learn(call, time.perf_counter_ns() - begun)
+            prediction = self._finish(call, raw, begun)
         except (ModelFailed, DeadlineExceeded) as error:
             self._fail(call, error)
             made = self._instead(call, error)
@@ -210,6 +214,8 @@ class Predictor(Steps):
 
     def is_immediate(self, target: Target, rows: int) -> bool:
         """Say whether ``answer`` returns within the time that other requests may be kept waiting."""
+        if rows > _SMALL and target.immediate_rows:
+            return self._desk.is_immediate(target, rows)
         return rows <= target.immediate_rows
 
     def broken(self) -> tuple[tuple[str, int], ...]:
@@ -264,9 +270,15 @@ class Predictor(Steps):
             if job is None:
                 if begun > call.deadline_ns:
                     raise late(call)
-                prediction = self._finish(call, call.variant.run(call.batch), begun)
+                raw = call.variant.run(call.batch)
+                if call.batch.rows > _SMALL:
+                    self._desk.learn(call, time.perf_counter_ns() - begun)
+                prediction = self._finish(call, raw, begun)
             else:
-                ran = await job.future
+                try:
+                    ran = await job.future
+                finally:
+                    job.note()
                 call.queue_ns = ran.queue_ns
                 prediction = self._finish(call, ran.raw, time.perf_counter_ns() - ran.compute_ns)
         except (ModelFailed, DeadlineExceeded, NotReady, Overloaded) as error:

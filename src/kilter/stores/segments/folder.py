@@ -204,17 +204,6 @@ class SegmentFolder:
                     path.unlink(missing_ok=True)
             return self._room()
 
-    def set_aside(self) -> tuple[str, ...]:
-        """Return the names of the files that hold unreadable bytes.
-
-        Raises
-        ------
-        StoreError
-            If the folder cannot be read.
-        """
-        with self._guard("read"):
-            return tuple(path.name for suffix in (".bad", ".torn") for path in self._paths(suffix))
-
     # ── Recovery ─────────────────────────────────────────────────────────────────────────────────
     # Every step leaves a state from which the next run comes to the same end.
 

@@ -606,3 +606,63 @@ class _Named:
 
 def _nobody(_: object, *names: str) -> None:
     del names
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/predict/churn", _ROW, "rows: expected an array of row objects, got an object without `rows`"),
+        ("/predict/churn", {"rows": [_ROW], "timeout_ms": 0}, "timeout_ms: expected an integer of at least 1, got 0"),
+        (
+            "/predict/churn",
+            {"rows": [_ROW], "timeout_ms": -7},
+            "timeout_ms: expected an integer of at least 1, got a negative one",
+        ),
+        ("/predict/churn", b'[{"secret": x}]', "the body is not valid JSON: invalid character at byte 12"),
+        ("/predict/churn", b'[{"secret": 1', "the body is not valid JSON: it ends too early"),
+        ("/feedback/churn", b"[1,]", "the body is not valid JSON: trailing comma in array at byte 3"),
+        (
+            "/v2/models/price/infer",
+            {"inputs": [{"name": "input", "datatype": "FP64", "shape": [1, 2], "data": [1, 2]}] * 2},
+            "input `input` is sent twice",
+        ),
+        (
+            "/v2/models/price/infer",
+            {"inputs": [{"name": name, "datatype": "FP64", "shape": [1], "data": [1]} for name in ("a", "input")]},
+            "input `input` holds all columns, and other inputs are sent beside it",
+        ),
+        (
+            "/v2/models/price/infer",
+            {"inputs": [{"name": "a", "datatype": "FP64", "shape": [-1], "data": [1]}]},
+            "input `a`: shape[0]: expected int >= 0",
+        ),
+        (
+            "/v2/models/price/infer",
+            {"inputs": [{"name": "a", "datatype": "FP64", "data": [1]}]},
+            "input `a`: object missing required field shape",
+        ),
+        (
+            "/v2/models/price/infer",
+            {"inputs": [{"datatype": "FP64", "shape": [1], "data": [1]}]},
+            "not an inference request: object missing required field name - at inputs[0]",
+        ),
+        (
+            "/v2/models/price/infer",
+            b'{"inputs": [{"name": "a", "datatype": "FP64", "shape": [-1], "data": [1]} oh',
+            "not an inference request: expected int >= 0 - at inputs[0].shape[0]",
+        ),
+        (
+            "/v2/models/price/infer",
+            {"inputs": [{"name": "a", "datatype": "FP64", "shape": [1], "data": ["1"]}]},
+            "input `a` of FP64: expected float | null, got str - at data[0]",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_where(call: _Client, path: str, body: object, said: str) -> None:
+    answer = call("POST", path, body)
+    assert (answer.status, answer.json["error"]) == (400, said)
+
+
+def test_a_deadline_of_nothing_is_no_deadline(call: _Client) -> None:
+    answer = call("POST", "/predict/churn", [_ROW], headers={"kilter-timeout-ms": "0"})
+    assert answer.json["error"].endswith("expected a whole number of milliseconds of at least 1, got 0")

@@ -243,3 +243,41 @@ def test_a_serving_process_loads_nothing_of_the_control_plane() -> None:
     program = "import sys, kilter.faces.serving.__main__, kilter.formats.onnx; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert heavy & {name.partition(".")[0] for name in told.stdout.split()} == set()
+
+
+def test_a_live_table_damaged_while_it_serves_is_written_anew(node: Node) -> None:
+    route = Route(deployment="sum", champion=node.version(1))
+    node.routes.propose(table(1, route))
+    node.routes.settle(1)
+    node.start(workers=1)
+    node.until_ready(workers=1)
+    node.routes.propose(table(2, replace(route, champion=node.version(2, factor=2.0), previous=node.version(1))))
+    node.until(lambda: node.board.statuses()[0].generation == 2)
+    (node.home / "route" / "table.json").write_bytes(b"")
+    node.until(lambda: (node.home / "route" / "table.json").stat().st_size > 0)
+    live = node.routes.live()
+    assert live is not None
+    assert live.generation == 2
+    assert "was damaged" in (node.home / "supervisor.log").read_text()
+
+
+def test_without_any_sound_table_the_processes_live_and_wait(node: Node) -> None:
+    for name in ("table.json", "table.prev.json"):
+        (node.home / "route" / name).write_text("garbage")
+    node.start(workers=1)
+    node.until(lambda: len(node.board.statuses()) == 1)
+    node.routes.propose(table(1, Route(deployment="sum", champion=node.version(1))))
+    node.until_ready(workers=1)
+    assert "set aside as table.bad, table.prev.bad" in (node.home / "supervisor.log").read_text()
+
+
+def test_a_process_that_hangs_is_ended_and_started_again(node: Node) -> None:
+    node.routes.propose(table(1, Route(deployment="sum", champion=node.version(1))))
+    node.routes.settle(1)
+    node.start(workers=1)
+    node.until_ready(workers=1)
+    hung = node.board.statuses()[0].pid
+    os.kill(hung, signal.SIGSTOP)
+    node.until_gone(hung)
+    node.until_ready(workers=1)
+    assert "no sign of life" in (node.home / "supervisor.log").read_text()

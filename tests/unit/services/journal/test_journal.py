@@ -180,6 +180,15 @@ def test_level_memory_gathers_until_it_is_flushed_or_full(journal: Journal, log:
     assert (len(log.records), log.calls[-1]) == (3, "seal")
 
 
+def test_level_memory_counts_texts_as_well(journal: Journal, log: ListLog) -> None:
+    for _ in range(2):
+        predict(journal, route(durable="memory"), text=("a" * 4_400_000, None, ""))
+    assert len(log.records) == 1
+    for _ in range(2):
+        predict(journal, route(durable="memory"), text=(None,) * 70_000)
+    assert len(log.records) == 3
+
+
 def test_what_is_larger_than_the_buffer_is_written_in_place(journal: Journal, log: ListLog) -> None:
     predict(journal, route(durable="memory"))
     predict(journal, route(durable="memory"), raw=bytes(8_800_000))

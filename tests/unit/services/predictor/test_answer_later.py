@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -178,6 +179,7 @@ async def test_a_deadline_is_kept_although_the_process_hangs(plane: _Plane) -> N
     gate.open()
     (record,) = plane.records
     assert (record.kind, record.error_code) == (RecordKind.FAILURE, "busy.deadline")
+    assert record.numeric == rows_of(1.0).numeric.tobytes()
 
 
 async def test_a_swap_lets_what_is_in_flight_finish_on_the_old_version(plane: _Plane) -> None:
@@ -364,6 +366,63 @@ async def test_an_ending_plane_tells_what_waits(plane: _Plane) -> None:
         await waiting
     gate.open()
     assert (await running).values.tolist() == [2.0]
+
+
+def _dies_once(model: ScriptedProcess) -> None:
+    """Let the process die of its next call, whatever the rows."""
+
+    def die() -> None:
+        model.during = lambda: None
+        model.die()
+        message = "the model's process died"
+        raise ModelFailed(message)
+
+    model.during = die
+
+
+async def test_only_a_request_whose_process_died_is_on_record_as_run_again(plane: _Plane) -> None:
+    shadow = plane.version(10)
+    plane.serve(_route(plane.version(1), shadow=shadow, shadow_rate=10_000))
+    _dies_once(plane.process(1))
+    for value in (4.0, 5.0):
+        assert (await plane.predictor.answer_later("d", rows_of(value))).values.tolist() == [2 * value]
+    with pytest.raises(ModelFailed, match="kept out"):
+        await plane.predictor.answer_later("d", rows_of(FATAL))
+    while await plane.predictor.run_shadow():
+        pass
+    seen = [(record.kind, bool(record.flags & Flag.RETRIED)) for record in plane.records]
+    answers = [(RecordKind.PREDICTION, True), (RecordKind.PREDICTION, False), (RecordKind.FAILURE, True)]
+    assert seen == [*answers, (RecordKind.SHADOW, False), (RecordKind.SHADOW, False)]
+
+
+async def test_an_answer_instead_of_one_that_waits_says_whether_it_was_run_again(plane: _Plane) -> None:
+    plane.serve(_route(plane.version(10), previous=plane.version(2), fallback="last_good", on_error="open"))
+    plane.model(10).during = _burst
+    _dies_once(plane.process(2))
+    made = await plane.predictor.answer_later("d", rows_of(3.0))
+    assert made.values.tolist() == [6.0]
+    failure, answer = plane.records
+    assert (failure.flags & Flag.RETRIED, answer.flags) == (0, failure.flags | Flag.FALLBACK | Flag.RETRIED)
+
+
+@pytest.mark.parametrize("is_later", [False, True])
+async def test_calls_on_the_event_loop_teach_how_many_rows_it_may_run(plane: _Plane, *, is_later: bool) -> None:
+    plane.serve(_route(plane.version(10), challenger=plane.version(11), weight=0))
+    target, many = plane.predictor.target("d"), rows_of(*range(100, 120))
+    assert [plane.predictor.is_immediate(target, rows) for rows in (1, 16, 20)] == [True] * 3
+    plane.model(10).during = lambda: time.sleep(0.004)
+    for _ in range(50):
+        made = await plane.predictor.answer_later("d", many) if is_later else plane.predictor.answer("d", many)
+        assert made.values.tolist() == [2.0 * value for value in range(100, 120)]
+    assert [plane.predictor.is_immediate(target, rows) for rows in (1, 16, 20)] == [True, True, False]
+
+
+async def test_a_version_let_go_by_a_swap_is_not_for_the_event_loop(plane: _Plane) -> None:
+    plane.serve(_route(plane.version(10)))
+    old = plane.predictor.target("d")
+    plane.serve(_route(plane.version(11)))
+    assert not plane.predictor.is_immediate(old, 20)
+    assert len(plane.predictor.answer(old, rows_of(*range(100, 120))).values) == 20
 
 
 async def test_falls_and_kept_out_inputs_are_counted_once(plane: _Plane) -> None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from kilter.contracts.golden import GoldenRows
 from kilter.contracts.prediction import Arm
 from kilter.contracts.route import Route, RouteVariant
+from kilter.contracts.signature import Column, ColumnType, Signature, Task
 from kilter.errors import DeadlineExceeded, KilterError, ModelFailed, NotReady, Overloaded
 from kilter.policy.batching import CostFit, largest_rows, observed
 from kilter.policy.overload import QUEUE_ROWS
@@ -19,7 +21,7 @@ from kilter.policy.routing import Assignment
 from kilter.services.predictor._call import Call
 from kilter.services.predictor._lane import INLINE_S, SIDE_S, Lane, LaneKind, kind_of
 from kilter.services.predictor._lane_poison import Poison, fingerprint
-from kilter.services.predictor._lane_probe import Probe, probe
+from kilter.services.predictor._lane_probe import Probe, plausible, probe
 from kilter.services.predictor._lane_queue import JobQueue, size_of
 from kilter.services.predictor._lane_thread import LaneThread
 from kilter.services.predictor._snapshot import Target
@@ -524,6 +526,87 @@ def test_the_loop_runs_no_call_that_is_predicted_to_keep_it_for_two_milliseconds
     timed = probe(variant, now_ns=time.now_ns)
     lane = Lane(variant, LaneKind.INLINE, thread, probe=timed, poison=Poison("d", time_ns=time.now_ns))
     assert lane.immediate_rows in (189, 190)
+
+
+def test_what_calls_cost_later_decides_how_much_the_loop_runs() -> None:
+    time = ManualTime()
+    variant = _variant(ScriptedModel(time, a=1e-4, c=1e-5))
+    timed, poison = probe(variant, now_ns=time.now_ns), Poison("d", time_ns=time.now_ns)
+    thread = LaneThread("test", executor=ManualExecutor())
+    inline, side = (
+        Lane(variant, kind, thread, probe=timed, poison=poison) for kind in (LaneKind.INLINE, LaneKind.SIDE)
+    )
+    for lane in (inline, side):
+        for rows in (20, 100) * 500:
+            lane.learn(rows, 1e-4 + 4e-5 * rows)
+    assert 40 < inline.immediate_rows < 52
+    assert side.immediate_rows == 0
+
+
+def _mixed(golden: GoldenRows | None = None) -> Variant:
+    blobs = MemoryBlobs()
+    columns = (
+        Column(name="a", type=ColumnType.FLOAT, low=-8e307, high=8e307),
+        Column(name="b", type=ColumnType.INTEGER, low=3.0),
+        Column(name="c", type=ColumnType.FLOAT, high=-5.0),
+        Column(name="d", type=ColumnType.TEXT, levels=("x", "y", "z")),
+        Column(name="e", type=ColumnType.TEXT, levels=("u", "v")),
+        Column(name="f", type=ColumnType.TEXT),
+    )
+    signature = Signature(task=Task.REGRESSION, target="y", columns=columns)
+    wanted = publish(blobs, signature=signature, golden=golden)
+    model = ScriptedModel(ManualTime())
+    return load(wanted, blobs=blobs, materialise=lambda _, name: name, formats=lambda _: _Any(model))
+
+
+class _Any:
+    """A format whose every file is one given model, whatever it takes."""
+
+    def __init__(self, model: ScriptedModel) -> None:
+        self._model = model
+
+    def load(self, path: str, signature: Signature) -> ScriptedModel:
+        del path, signature
+        return self._model
+
+
+def test_rows_for_timing_are_unlike_one_another_and_the_same_every_time() -> None:
+    variant = _mixed()
+    rows, again = plausible(variant, 64), plausible(variant, 64)
+    numeric, text = np.asarray(rows.numeric), np.asarray(rows.text)
+    assert numeric.tobytes() == np.asarray(again.numeric).tobytes()
+    assert (len(np.unique(numeric[:, 0])), len(np.unique(numeric[:, 2]))) == (64, 64)
+    assert np.isfinite(numeric).all()
+    assert set(numeric[:, 1]) == {3.0, 4.0}
+    assert ((numeric[:, 2] >= -6.0) & (numeric[:, 2] <= -5.0)).all()
+    assert {tuple(cells) for cells in text.tolist()} == {(d, e, "") for d in "xyz" for e in "uv"}
+
+
+@pytest.mark.parametrize(("distinct", "kept"), [(7, 7), (40, 40), (90, 64)])
+def test_golden_rows_are_what_is_timed_if_there_are_enough(distinct: int, kept: int) -> None:
+    numbers = [100.0 + number % distinct for number in range(2 * distinct)]
+    golden = GoldenRows(
+        numeric=tuple((number, None, -5.5) for number in numbers),
+        text=tuple(("x", None, "t") for _ in numbers),
+        raw=tuple((2 * number,) for number in numbers),
+    )
+    variant = _mixed(golden)
+    assert variant.samples is not None
+    assert variant.samples.rows == kept
+    rows = plausible(variant, 100)
+    found = np.asarray(rows.numeric)[:, 0].tolist()
+    assert (found == [100.0 + number % kept for number in range(100)]) is (distinct >= 8)
+    assert (rows.rows, np.asarray(rows.text).shape, len(set(found)) >= kept) == (100, (100, 3), True)
+
+
+def test_each_call_that_is_timed_begins_with_another_row() -> None:
+    time = ManualTime()
+    model = ScriptedModel(time, a=1e-5)
+    variant = _variant(model)
+    model.calls.clear()
+    probe(variant, now_ns=time.now_ns)
+    assert len({call[0] for call in model.calls if len(call) == 1}) == 15
+    assert len(set(model.calls[-1])) == 64
 
 
 def test_an_isolated_model_has_a_thread_of_its_own_whatever_it_costs() -> None:

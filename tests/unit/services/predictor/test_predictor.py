@@ -32,7 +32,10 @@ from kilter.services.journal import Journal
 from kilter.services.predictor import Predictor
 from kilter.stores.clock import SystemClock, UuidSource
 from kilter.stores.memory import MemoryBlobs
+from kilter.testing.meters import MemoryMeters
 from kilter.testing.plane import MIXED, FormulaFormat, MemoryLog, publish, table
+
+DROPPED = "kilter_shadow_dropped_total"
 
 
 class _Plane:
@@ -40,6 +43,7 @@ class _Plane:
 
     def __init__(self, shadow_limit: int = 8) -> None:
         self.log = MemoryLog()
+        self.meters = MemoryMeters()
         self.blobs = MemoryBlobs()
         self.formats = FormulaFormat()
         clock = SystemClock()
@@ -51,6 +55,7 @@ class _Plane:
             clock=clock,
             ids=UuidSource(clock),
             shadow_limit=shadow_limit,
+            meters=self.meters,
         )
 
     def serve(self, route: Route, generation: int = 1) -> None:
@@ -134,7 +139,23 @@ def test_an_illegal_answer_is_a_failure_on_record(plane: _Plane, mode: str, rows
         plane.predictor.answer("churn", _batch(rows))
     (record,) = plane.predictions
     assert (record.kind, record.error_code, record.rows) == (RecordKind.FAILURE, "model.failed", rows)
+    assert record.numeric == _batch(rows).numeric.tobytes()
+    assert (record.text, record.raw, record.outputs) == (("basic", None) * rows, b"", b"")
     assert plane.predictor.failures == 1
+
+
+@pytest.mark.parametrize(("version", "is_late"), [(1, False), (1, True), (None, True)])
+def test_a_failure_keeps_personal_columns_from_the_log(plane: _Plane, *, version: int | None, is_late: bool) -> None:
+    route = Route(
+        deployment="churn", champion=publish(plane.blobs, mode="fine" if is_late else "nan"), redact=("plan",)
+    )
+    plane.serve(route)
+    with pytest.raises(DeadlineExceeded if is_late else ModelFailed):
+        plane.predictor.answer("churn", _batch(2), version=version, deadline_ms=0 if is_late else None)
+    (record,) = plane.predictions
+    assert (record.kind, record.text) == (RecordKind.FAILURE, (None,) * 4)
+    assert record.numeric == _batch(2).numeric.tobytes()
+    assert record.flags & Flag.INPUTS_REDACTED
 
 
 def test_a_version_that_cannot_even_warm_up_is_refused_and_closed(plane: _Plane) -> None:
@@ -290,9 +311,9 @@ def test_shadows_that_do_not_fit_are_dropped_and_counted() -> None:
     plane.serve(replace(route, shadow=publish(plane.blobs, number=2)))
     for _ in range(5):
         plane.predictor.answer("churn", _batch())
-    assert (len(plane.predictor.shadows), plane.predictor.shadows.dropped) == (2, 3)
+    assert (len(plane.predictor.shadows), plane.meters.value(DROPPED, "churn")) == (2, 3)
     plane.predictor.answer("churn", _batch(), version=1)
-    assert plane.predictor.shadows.dropped == 3
+    assert plane.meters.value(DROPPED, "churn") == 3
     plane.serve(route, 2)
     assert asyncio.run(plane.predictor.run_shadow())
     assert [record.kind for record in plane.predictions].count(RecordKind.SHADOW) == 0

@@ -216,6 +216,14 @@ def test_failures_are_counted_per_request(table: ParquetTable) -> None:
     assert table.failures(parts, query(end_ns=START_NS)) == ()
 
 
+def test_a_failure_keeps_its_inputs_and_counts_once(table: ParquetTable) -> None:
+    failed = prediction(3, rows=2)._replace(kind=RecordKind.FAILURE, raw=b"", outputs=b"", error_code="busy.deadline")
+    parts = write(table, prediction(1, rows=5), failed)
+    assert table.failures(parts, query()) == (FailureCount(version=1, arm="champion", requests=2, failures=1),)
+    assert table.find(parts, failed.prediction_id) == failed
+    assert len(np.asarray(table.rows(parts, query()).raw)) == 5
+
+
 def test_a_request_is_found_by_its_id(table: ParquetTable) -> None:
     shadow = prediction(3)._replace(kind=RecordKind.SHADOW, parent_id=request_id(1), entity_id="bed 7")
     wanted = [prediction(1), prediction(2, rows=3)._replace(outputs=pack("<6d", *range(6))), shadow, failure(4)]

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from kilter.errors import InvalidRequest, KilterError, ModelFailed, NotFound
 from kilter.faces.serving.calls import Ask, Codecs, answered, prediction_headers, version_number
 from kilter.faces.serving.errors import NEVER
+from kilter.faces.serving.failure import FailureLog
 from kilter.faces.serving.grpc.exchange import Outcome
 from kilter.faces.serving.grpc.messages import HEALTH, INFERENCE, Messages
 from kilter.faces.serving.grpc.options import options_of
@@ -75,6 +76,7 @@ class GrpcService:
         self._predictor = predictor
         self._repository = repository
         self._is_failing = is_failing
+        self._log_failure = FailureLog(_log)
         self._totals = totals
         self._admit = admit
         self._on_refused = on_refused
@@ -129,7 +131,7 @@ class GrpcService:
             _log.error("an error of the control plane reached the data plane", exc_info=error)
             return self.fault()
         if isinstance(error, ModelFailed):
-            _log.error("model failed", exc_info=error)
+            self._log_failure(error)
         self._on_refused(error, deployment)
         status = status_of(error)
         return Outcome(status, error.message[:_MAX_SENTENCE], b"", trailers_of(error, status))

@@ -38,6 +38,7 @@ class Phase(IntEnum):
     LINGER = 3
 
 
+_BLANKS = b" \t"
 _IDLE, _HEAD, _BODY, _LINGER = Phase.IDLE, Phase.HEAD, Phase.BODY, Phase.LINGER
 
 
@@ -174,8 +175,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._owns_cycle = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; those behind a chunked body go to a list that nobody reads."""
-        self.headers.append((name.lower(), value))
+        """Take a header, without the blanks around its value; those behind a chunked body nobody reads."""
+        self.headers.append((name.lower(), value.strip(_BLANKS)))
 
     def on_headers_complete(self) -> None:
         """Hand a request over to the application, unless its head says that it cannot be answered."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,9 @@ import orjson
 
 from kilter.contracts.version import VERSION
 from kilter.errors import InvalidRequest, NotFound, NotReady
-from kilter.faces.serving.calls import Ask, Codecs, Options, answered, prediction_headers
+from kilter.faces.serving.calls import Ask, Codecs, Options, answered, prediction_headers, read_later
 from kilter.faces.serving.exchange import Reply
+from kilter.faces.serving.limits import AT_ONCE_BYTES
 from kilter.faces.serving.mlflow.answer import check_method, encode_predictions
 from kilter.faces.serving.mlflow.csv import read_csv
 from kilter.faces.serving.mlflow.form import FormRequest, read_form
@@ -39,7 +39,6 @@ CODES: Mapping[int, str] = {
 """``error_code`` by status; every other status is the client's mistake: ``BAD_REQUEST``."""
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
-_LARGE_BYTES = 256 * 1024
 _MAX_MESSAGE = 500
 
 
@@ -97,23 +96,14 @@ class MlflowEndpoints:
         media = media_of(request.headers.get(b"content-type"))
         deployment = self._only() if name is None else name
         target = self._predictor.target(deployment)
-        if media is Media.PARQUET or len(request.body) > _LARGE_BYTES:
-            return self._later(request, deployment, media)
+        if media is Media.PARQUET or len(request.body) > AT_ONCE_BYTES:
+            lookup = partial(self._predictor.target, deployment)
+            return read_later(
+                lookup,
+                lambda asked: _read(media, self._readers.of(asked), request.body),
+                partial(self._answer, request),
+            )
         return self._answer(request, target, _read(media, self._readers.of(target), request.body))
-
-    async def _later(self, request: Request, deployment: str, media: Media) -> Reply:
-        """Read in a side thread, once more if a swap changes the columns meanwhile, then answer.
-
-        What was asked before may be let go of by a swap, so whoever is asked is looked up after reading.
-        """
-        target = self._predictor.target(deployment)
-        while True:
-            form = await asyncio.to_thread(_read, media, self._readers.of(target), request.body)
-            read_for, target = target, self._predictor.target(deployment)
-            if target is read_for or target.variant.signature == read_for.variant.signature:
-                break
-        answer = self._answer(request, target, form)
-        return answer if isinstance(answer, Reply) else await answer
 
     def _answer(self, request: Request, target: Target, form: FormRequest) -> Answer:
         """Predict for a decoded request."""

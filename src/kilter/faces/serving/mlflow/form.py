@@ -11,7 +11,7 @@ from kilter.errors import InvalidRequest, UnknownName
 from kilter.faces.serving.document import malformed
 from kilter.faces.serving.limits import check_nesting
 from kilter.faces.serving.mlflow.frame import Frame
-from kilter.faces.serving.own.strict import kind_of, refusal, unknown_column
+from kilter.faces.serving.own.strict import kind_of, milliseconds, refusal, unknown_column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,18 +84,20 @@ def read_form(reader: FrameReader, body: bytes) -> FormRequest:
 
 def _document(body: bytes) -> object:
     """Decode JSON; the token ``NaN``, which MLflow's own client writes for a missing cell, is read as null."""
+    is_exact = True
     try:
         try:
             return msgspec.json.decode(body)
         except msgspec.DecodeError:
             if b"NaN" not in body:
                 raise
+        is_exact = False
         return msgspec.json.decode(_TOKEN.sub(lambda found: b"null" if found[0] == b"NaN" else found[0], body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if isinstance(error, msgspec.ValidationError) and _BEYOND.search(str(error)):
             message = "a number is beyond the range of float64"
             raise InvalidRequest(message, hint="send a smaller number, or null for missing") from error
-        raise malformed(error) from error
+        raise malformed(error, is_exact=is_exact) from error
 
 
 def _frame(reader: FrameReader, form: str, content: object) -> Frame:
@@ -208,15 +210,13 @@ def _options(params: object) -> tuple[str, str | None, int | None, tuple[str, ..
     if not isinstance(params, dict):
         message = "params"
         raise refusal(message, "an object", kind_of(params), 'send `"params": {"predict_method": "predict"}`')
-    method, key, timeout = params.get("predict_method"), params.get("routing_key"), params.get("timeout_ms")
+    method, key = params.get("predict_method"), params.get("routing_key")
     if method is not None and method not in METHODS:
         message = "predict method"
         raise UnknownName.among(message, str(method)[:80], METHODS)
     if key is not None and not isinstance(key, str):
         message = "params.routing_key"
         raise refusal(message, "text", kind_of(key), "put the routing key in quotes")
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int) or timeout < 1):
-        message = "params.timeout_ms"
-        raise refusal(message, "an integer of at least 1", kind_of(timeout), "send whole milliseconds")
+    timeout = milliseconds("params.timeout_ms", params.get("timeout_ms"))
     known = {"predict_method", "routing_key", "timeout_ms"}
     return method or "", key, timeout, tuple(name for name in params if name not in known)

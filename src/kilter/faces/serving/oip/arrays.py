@@ -223,12 +223,16 @@ class TensorCodec:
         names: set[str] = set()
         for tensor in inputs:
             if tensor.name in names:
-                message = f"input `{tensor.name[:NAME]}` is there twice"
+                message = f"input `{tensor.name[:NAME]}` is sent twice"
                 return SchemaMismatch(message, hint="send each input once", details={"field": tensor.name[:NAME]})
+            names.add(tensor.name)
+        for tensor in inputs:
+            if tensor.name == MATRIX and self.is_matrix and MATRIX not in self._places:
+                message = f"input `{MATRIX}` holds all columns, and other inputs are sent beside it"
+                return SchemaMismatch(message, hint=f"send `{MATRIX}` alone", details={"field": MATRIX})
             if tensor.name not in self._places:
                 message = f"unknown input `{tensor.name[:NAME]}`"
                 return SchemaMismatch(message, hint=hint, details={"field": tensor.name[:NAME]})
-            names.add(tensor.name)
         missing = [name for name in self._places if name not in names]
         listed = ", ".join(f"`{name[:40]}`" for name in missing[:_SHOWN_NAMES])
         either = f", or one input `{MATRIX}` with all columns" if self.is_matrix else ""

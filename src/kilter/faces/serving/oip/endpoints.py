@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import orjson
 
 from kilter.errors import InvalidRequest
-from kilter.faces.serving.calls import Ask, Codecs, Options, answered, version_number
+from kilter.faces.serving.calls import Ask, Codecs, Options, answered, read_later, version_number
 from kilter.faces.serving.document import malformed
 from kilter.faces.serving.exchange import json_reply
-from kilter.faces.serving.limits import check_nesting
+from kilter.faces.serving.limits import AT_ONCE_BYTES, check_nesting
 from kilter.faces.serving.oip.description import (
     is_plane_ready,
     is_ready,
@@ -20,7 +21,7 @@ from kilter.faces.serving.oip.description import (
     server_metadata,
 )
 from kilter.faces.serving.oip.reply import infer_reply
-from kilter.faces.serving.oip.request import RequestCodec, header_length
+from kilter.faces.serving.oip.request import InferRequest, RequestCodec, header_length
 from kilter.faces.serving.oip.statistics import model_statistics
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from kilter.faces.serving.exchange import Answer, Handler, Reply, Request
     from kilter.faces.serving.oip.repository import Repository
     from kilter.faces.serving.oip.statistics import Totals
-    from kilter.services.predictor import Predictor
+    from kilter.services.predictor import Predictor, Target
 
 __all__ = ["OipEndpoints"]
 
@@ -40,6 +41,8 @@ _HEADER = b"inference-header-content-length"
 
 class OipEndpoints:
     """The Open Inference Protocol, version 2, with its extensions.
+
+    Guarantees: large requests are read beside the loop, which answers others meanwhile.
 
     Parameters
     ----------
@@ -96,8 +99,18 @@ class OipEndpoints:
 
     def _infer(self, request: Request, name: str, version: str | None = None) -> Answer:
         """Answer ``POST /v2/models/{m}[/versions/{v}]/infer``."""
-        target = self._predictor.target(name, self._number(name, version))
-        asked = self._codecs.of(target).decode(request.body, header_length(request.headers.get(_HEADER)))
+        number = self._number(name, version)
+        target = self._predictor.target(name, number)
+        body, header_bytes = request.body, header_length(request.headers.get(_HEADER))
+        if len(body) > AT_ONCE_BYTES:
+            lookup = partial(self._predictor.target, name, number)
+            return read_later(
+                lookup, lambda found: self._codecs.of(found).decode(body, header_bytes), partial(self._answer, request)
+            )
+        return self._answer(request, target, self._codecs.of(target).decode(body, header_bytes))
+
+    def _answer(self, request: Request, target: Target, asked: InferRequest) -> Answer:
+        """Predict for a decoded request."""
         options = Options(request.headers, asked.routing_key, asked.timeout_ms)
         ask = Ask(target, asked.batch, options, request.started_ns, face="oip")
         return answered(self._predictor, ask, lambda made: infer_reply(made, asked))

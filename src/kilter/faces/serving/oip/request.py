@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -75,6 +76,12 @@ class _Request(msgspec.Struct):
     outputs: list[_Wanted] | None = None
 
 
+class _Names(msgspec.Struct):
+    """The JSON part again, to find out which input is wrong."""
+
+    inputs: list[dict[str, msgspec.Raw]]
+
+
 class InferRequest(NamedTuple):
     """A decoded request; ``binary`` holds the outputs that are to be raw bytes."""
 
@@ -96,6 +103,8 @@ _DECODERS: Mapping[str, tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[An
 _decode_request = msgspec.json.Decoder(_Request).decode
 _NO_DATA = _Parameters()
 _PLANE = 2
+_decode_names = msgspec.json.Decoder(_Names).decode
+_PATH = re.compile(r" - at `\$\.inputs\[(?P<place>\d+)\]\.?(?P<rest>[^`]*)`\Z")
 _NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -152,7 +161,7 @@ class RequestCodec:
         try:
             request = _decode_request(head)
         except msgspec.ValidationError as error:
-            raise _wrong_form(error) from error
+            raise _wrong_form(head, error) from error
         except _NOT_JSON as error:
             raise malformed(error) from error
         options = request.parameters or _NO_DATA
@@ -282,7 +291,8 @@ def _cells(tensor: _Tensor, decoders: tuple[msgspec.json.Decoder[Any], msgspec.j
     except msgspec.ValidationError as error:
         raise _wrong_value(tensor, error) from error
     except _NOT_JSON as error:
-        raise malformed(error) from error
+        what = f"`data` of input `{name[:NAME]}`"
+        raise malformed(error, what=what) from error
     if not is_nested:
         return cells
     if len(cells) != shape[0] or any(len(row) != shape[1] for row in cells):
@@ -299,14 +309,29 @@ def _wrong_value(tensor: _Tensor, error: msgspec.ValidationError) -> InvalidRequ
     )
 
 
-def _wrong_form(error: msgspec.ValidationError) -> InvalidRequest:
-    """Word a request that is not of the protocol's form."""
-    return InvalidRequest(
-        f"not an inference request: {_plain(error)}", hint="send `inputs` with name, datatype, shape, data"
-    )
+def _wrong_form(head: bytes, error: msgspec.ValidationError) -> InvalidRequest:
+    """Word a request that is not of the protocol's form, by the name of the input that is not."""
+    hint = "send `inputs` with name, datatype, shape, data"
+    found = _PATH.search(str(error))
+    name = _name_of(head, int(found["place"])) if found else None
+    if found is None or name is None:
+        return InvalidRequest(f"not an inference request: {_plain(error)}", hint=hint)
+    sentence = str(error)[: found.start()].replace("`", "")
+    place = f"{found['rest']}: " if found["rest"] else ""
+    message = f"input `{name[:NAME]}`: {place}{sentence[:1].lower()}{sentence[1:]}"[:300]
+    return InvalidRequest(message, hint=hint, details={"field": name[:NAME]})
+
+
+def _name_of(head: bytes, place: int) -> str | None:
+    """Return the name of an input, None if it has none or what follows it is no JSON."""
+    try:
+        name = msgspec.json.decode(_decode_names(head).inputs[place]["name"])
+    except (*_NOT_JSON, LookupError):
+        return None
+    return name if isinstance(name, str) else None
 
 
 def _plain(error: msgspec.ValidationError) -> str:
     """Return the decoder's sentence, which names types and places but no values."""
-    sentence = str(error).replace("$.", "").replace("`", "")
+    sentence = str(error).replace("$.", "").replace("$[", "data[").replace("`", "")
     return (sentence[:1].lower() + sentence[1:])[:300]

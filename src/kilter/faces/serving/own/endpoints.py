@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from kilter.faces.serving.calls import NOT_LOGGED, Ask, Codecs, Options, answered, prediction_headers
+from kilter.faces.serving.calls import NOT_LOGGED, Ask, Codecs, Options, answered, prediction_headers, read_later
 from kilter.faces.serving.document import malformed
 from kilter.faces.serving.exchange import Reply, json_reply
-from kilter.faces.serving.limits import check_nesting
+from kilter.faces.serving.limits import AT_ONCE_BYTES, check_nesting
 from kilter.faces.serving.own.answer import AnswerEncoder
-from kilter.faces.serving.own.rows import RowCodec
+from kilter.faces.serving.own.rows import RowCodec, RowRequest
 from kilter.faces.serving.router import plain_wording
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from kilter.contracts.signature import Signature
     from kilter.errors import KilterError
     from kilter.faces.serving.exchange import Answer, Handler, Request
-    from kilter.services.predictor import Prediction, Predictor
+    from kilter.services.predictor import Prediction, Predictor, Target
 
 __all__ = ["FeedbackReader", "OwnEndpoints"]
 
@@ -46,7 +47,7 @@ class OwnEndpoints:
     """kilter's own protocol.
 
     Guarantees: an answer leaves only after its record, and a label's receipt after the label, was
-    stored at the deployment's level.
+    stored at the deployment's level. Large bodies are read beside the loop, which answers others meanwhile.
 
     Parameters
     ----------
@@ -88,7 +89,14 @@ class OwnEndpoints:
     def _predict(self, request: Request, name: str) -> Answer:
         """Answer ``POST /predict/{deployment}``."""
         target = self._predictor.target(name)
-        rows = self._codecs.of(target).decode(request.body)
+        body = request.body
+        if len(body) > AT_ONCE_BYTES:
+            lookup = partial(self._predictor.target, name)
+            return read_later(lookup, lambda asked: self._codecs.of(asked).decode(body), partial(self._answer, request))
+        return self._answer(request, target, self._codecs.of(target).decode(body))
+
+    def _answer(self, request: Request, target: Target, rows: RowRequest) -> Answer:
+        """Predict for a decoded request."""
         options = Options(request.headers, rows.routing_key, rows.timeout_ms)
         return answered(self._predictor, Ask(target, rows.batch, options, request.started_ns), self._encode)
 
@@ -98,13 +106,24 @@ class OwnEndpoints:
 
     def _take_feedback(self, request: Request, name: str) -> Answer:
         """Answer ``POST /feedback/{deployment}``."""
-        route, variant = self._predictor.route(name), self._predictor.variant(name)
-        check_nesting(request.body)
+        target = self._predictor.target(name)
+        if len(request.body) > AT_ONCE_BYTES:
+            lookup = partial(self._predictor.target, name)
+            return read_later(lookup, lambda asked: self._records(asked, request.body), self._take)
+        return self._take(target, self._records(target, request.body))
+
+    def _records(self, target: Target, body: bytes) -> tuple[FeedbackRecord, ...]:
+        """Read the labels of a body."""
+        check_nesting(body)
         try:
-            document = msgspec.json.decode(request.body)
+            document = msgspec.json.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise malformed(error) from error
-        records = self._feedback.records(name, variant.signature, document)
+        return self._feedback.records(target.route.deployment, target.variant.signature, document)
+
+    def _take(self, target: Target, records: tuple[FeedbackRecord, ...]) -> Answer:
+        """Put labels on record."""
+        route = target.route
         is_logged = self._journal.feedback(route, records)
         if is_logged and route.durable == "disk":
             return self._received(route, len(records))

@@ -18,7 +18,7 @@ from kilter.contracts.signature import ColumnType
 from kilter.errors import InvalidRequest, KilterError
 from kilter.faces.serving.document import EXACT, malformed
 from kilter.faces.serving.limits import check_nesting
-from kilter.faces.serving.own.strict import cells_of, kind_of, refusal
+from kilter.faces.serving.own.strict import cells_of, kind_of, milliseconds, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,21 +183,16 @@ def _options(document: dict[str, Any]) -> tuple[str | None, int | None]:
     """Validate the keys beside ``rows``."""
     if "rows" not in document:
         message = "rows"
-        raise refusal(message, "an array of row objects", "nothing", f"wrap the row: send {_EXAMPLE}")
+        raise refusal(message, "an array of row objects", "an object without `rows`", f"wrap the row: send {_EXAMPLE}")
     for name in document:
         if name not in _KEYS:
             hint = "put columns inside `rows`; beside it are only `routing_key` and `timeout_ms`"
             raise refusal(name[:40], "no such key", "an unknown key", hint)
-    key, timeout = document.get("routing_key"), document.get("timeout_ms")
+    key = document.get("routing_key")
     if key is not None and not isinstance(key, str):
         message = "routing_key"
         raise refusal(message, "text", kind_of(key), "put the routing key in quotes")
-    if timeout is None:
-        return key, None
-    if isinstance(timeout, bool) or not isinstance(timeout, int) or timeout < 1:
-        message = "timeout_ms"
-        raise refusal(message, "an integer of at least 1", kind_of(timeout), "send whole milliseconds")
-    return key, timeout
+    return key, milliseconds("timeout_ms", document.get("timeout_ms"))
 
 
 def _out_of_range(cause: Exception) -> KilterError:

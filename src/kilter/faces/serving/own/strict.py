@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Cell: TypeAlias = "float | str | None"
 
-__all__ = ["cell_of", "cells_of", "kind_of", "refusal", "unknown_column"]
+__all__ = ["cell_of", "cells_of", "kind_of", "milliseconds", "refusal", "unknown_column"]
 
 _WANTED = {
     ColumnType.FLOAT: "a number",
@@ -41,6 +41,36 @@ def kind_of(value: object) -> str:
 def refusal(field: str, expected: str, got: str, hint: str) -> InvalidRequest:
     """Build the error of one value that is not what it should be."""
     return InvalidRequest(f"{field}: expected {expected}, got {got}", where=field, hint=hint, details={"field": field})
+
+
+def milliseconds(field: str, value: object) -> int | None:
+    """Return a deadline of a body, None for none.
+
+    Parameters
+    ----------
+    field : str
+        Names it.
+    value : object
+        As decoded.
+
+    Returns
+    -------
+    int or None
+        At least 1.
+
+    Raises
+    ------
+    InvalidRequest
+        If it is no whole number of at least 1.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise refusal(field, "an integer of at least 1", kind_of(value), "send whole milliseconds")
+    if value < 1:
+        got = "0" if value == 0 else "a negative one"
+        raise refusal(field, "an integer of at least 1", got, "send whole milliseconds, or leave it out")
+    return value
 
 
 def cells_of(signature: Signature, rows: list[object]) -> list[tuple[Cell, ...]]:

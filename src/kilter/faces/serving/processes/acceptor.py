@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
 import time
 from typing import TYPE_CHECKING
 
-from kilter.contracts.route import AcceptorStatus
 from kilter.errors import KilterError
 from kilter.faces.serving.assembly import assemble
 from kilter.faces.serving.http.app import ServingApp
@@ -19,11 +17,13 @@ from kilter.faces.serving.http.server import Server
 from kilter.faces.serving.metrics.observation import Observation
 from kilter.faces.serving.oip.repository import Repository
 from kilter.faces.serving.processes.follower import Follower
+from kilter.faces.serving.processes.rounds import Rounds
 from kilter.faces.serving.processes.shedding import Shedder
 from kilter.faces.serving.router import Router
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Coroutine
 
     from kilter.faces.serving.grpc.adapter import GrpcServer
     from kilter.plane import ServingParts
@@ -32,10 +32,7 @@ __all__ = ["Acceptor"]
 
 _log = logging.getLogger(__name__)
 
-_POLL_S = 0.02
-_FLUSH_S = 0.1
-_HEARTBEAT_S = 0.5
-_SYNC_S = 1.0
+_FAILED = 1
 _FIRST_LOAD_S = 10.0
 _SHADOW_REST = 4.0
 _SHADOW_PAUSE_S = 0.001
@@ -44,8 +41,9 @@ _SHADOW_PAUSE_S = 0.001
 class Acceptor:
     """The process's work beside answering: swaps, seals, heartbeats, shadows.
 
-    Guarantees: what was loaded stays in force when a new table cannot be served; a seal that was
-    asked for is shown on the board only after it happened; the journal is closed at the end.
+    Guarantees: what was loaded stays in force when a new table cannot be served; a process whose work
+    beside answering has failed drains and ends, so that the supervisor starts another; the journal is
+    closed at the end.
 
     Parameters
     ----------
@@ -74,7 +72,7 @@ class Acceptor:
             predictor=parts.predictor,
             journal=parts.journal,
             feedback=parts.feedback,
-            is_failing=lambda: parts.upkeep.failing,
+            is_failing=self._is_failing,
             default_deployment=parts.default_deployment,
             repository=self._repository,
             observation=self.observation,
@@ -94,14 +92,21 @@ class Acceptor:
             token=parts.token,
             marks=parts.flip.marks,
         )
+        self._rounds = Rounds(
+            parts, slot=slot, follower=self._follower, follow=self._repository.follow, tend=self._tend
+        )
+        self._tasks: list[asyncio.Task[None]] = []
         self._shadowing: asyncio.Task[None] | None = None
-        self._started_ns = time.time_ns()
-        self._sealed_epoch = 0
-        self._has_looked = asyncio.Event()
         self._is_ending = False
+        self._code = 0
 
-    async def run(self, socket_: socket.socket) -> None:
+    async def run(self, socket_: socket.socket) -> int:
         """Serve until a signal comes, then drain and close the log.
+
+        Returns
+        -------
+        int
+            Exit code: 0, or 1 if the process ended because work beside answering failed.
 
         Raises
         ------
@@ -114,16 +119,16 @@ class Acceptor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):  # before the log is opened, so that it is always closed
             loop.add_signal_handler(number, self._stop, server)
-        self._sealed_epoch = self._parts.board.seal_epoch()
-        self._report()
-        following = asyncio.create_task(self._follow())
+        self._rounds.begin()
+        self._start(server, self._rounds.follow(), "following the routes")
         with contextlib.suppress(TimeoutError):  # a slow model: live, but not ready yet
-            await asyncio.wait_for(self._has_looked.wait(), _FIRST_LOAD_S)
+            await asyncio.wait_for(self._rounds.has_looked.wait(), _FIRST_LOAD_S)
         await self._open_grpc()
         gc.collect()
         gc.freeze()  # what is loaded now stays: collections need not walk it
-        tasks = [following, asyncio.create_task(self._keep_log()), asyncio.create_task(self._show())]
-        tasks += self._open_metrics()
+        self._start(server, self._rounds.keep_log(), "keeping the log")
+        self._start(server, self._rounds.show(), "the heartbeat")
+        self._open_metrics(server)
         self.observation.start(loop, is_fast=server.fast_path)
         try:
             await server.serve(sockets=[socket_])
@@ -131,14 +136,48 @@ class Acceptor:
                 await self._grpc.stop(self._parts.drain_s)
         finally:
             self._is_ending = True
-            for task in tasks:
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._follower.close()
-            self.observation.close()
-            self._parts.predictor.close()
-            self._parts.upkeep.close()
-            self._parts.board.withdraw(self._slot)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._close()
+        return self._code
+
+    def _close(self) -> None:
+        """Close all parts, the log in any case, whatever another part raises."""
+        with contextlib.ExitStack() as parts:  # the last one first
+            parts.callback(self._parts.board.withdraw, self._slot)
+            parts.callback(self._parts.upkeep.close)
+            parts.callback(self._parts.predictor.close)
+            parts.callback(self.observation.close)
+            parts.callback(self._follower.close)
+
+    def _start(self, server: Server, work: Coroutine[object, object, None], name: str) -> None:
+        """Start work that lasts as long as the process; without it the process would serve on half dead."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(lambda done: self._on_done(server, done))
+        self._tasks.append(task)
+
+    def _on_done(self, server: Server, task: asyncio.Task[None]) -> None:
+        """End the process if the work failed; an end that was asked for is none."""
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        _log.critical("%s failed; the process ends", task.get_name(), exc_info=error, extra={"slot": self._slot})
+        self._code = _FAILED
+        if not server.should_exit:  # a second stop would not drain
+            self._stop(server)
+
+    def _tend(self) -> None:
+        """End what takes too long, and renew what is observed."""
+        self.app.end_slow()
+        self.observation.refresh()
+
+    def _is_failing(self) -> bool:
+        """Say whether the log refuses requests; where all deployments say ``count``, it does not."""
+        predictor = self._parts.predictor
+        return self._parts.upkeep.failing and any(
+            predictor.route(name).on_full == "fail" for name in predictor.deployments()
+        )
 
     def _stop(self, server: Server) -> None:
         """End, also while the first table is being loaded; both protocols drain at once."""
@@ -147,7 +186,7 @@ class Acceptor:
             self._metrics.stop()
         if self._grpc is not None:
             self._grpc.stop(self._parts.drain_s)
-        self._has_looked.set()
+        self._rounds.has_looked.set()
 
     async def _open_grpc(self) -> None:
         """Answer gRPC too, if it is on; its libraries are loaded only then."""
@@ -159,7 +198,7 @@ class Acceptor:
         service = GrpcService(
             predictor=self._parts.predictor,
             repository=self._repository,
-            is_failing=lambda: self._parts.upkeep.failing,
+            is_failing=self._is_failing,
             totals=self.observation.totals,
             admit=self.shedder.admit,
             on_refused=lambda error, name: self.observation.refusals.count(error, "grpc", name),
@@ -173,84 +212,19 @@ class Acceptor:
         )
         await self._grpc.start()
 
-    def _open_metrics(self) -> list[asyncio.Task[None]]:
+    def _open_metrics(self, server: Server) -> None:
         """Answer ``GET /metrics`` on its own port, if this process is the one to do it."""
         if self._metrics_socket is None:
-            return []
+            return
         app = ServingApp(Router([self.observation.endpoints]), body_max_bytes=self._parts.body_max_bytes)
         self._metrics = Server(app, drain_s=self._parts.drain_s)
-        return [asyncio.create_task(self._metrics.serve(sockets=[self._metrics_socket]))]
-
-    async def _follow(self) -> None:
-        """Follow the route files and the seal epoch."""
-        while True:
-            try:
-                if await self._follower.look():
-                    self._report()
-                self._repository.follow()
-                await self._seal()
-            except KilterError as error:
-                _log.warning("cannot follow: %s", error.message, extra={"slot": self._slot})
-                await asyncio.sleep(_SYNC_S)
-            self._has_looked.set()
-            await asyncio.sleep(_POLL_S)
-
-    async def _seal(self) -> None:
-        """Seal the log if somebody asked for it."""
-        epoch = self._parts.board.seal_epoch()
-        if epoch > self._sealed_epoch:
-            await self._parts.upkeep.sealed()
-            self._sealed_epoch = epoch
-            self._report()
-
-    async def _keep_log(self) -> None:
-        """Flush the log and tend it in their rhythms; the device is waited for in the journal's own thread."""
-        loop, tended = asyncio.get_running_loop(), 0.0
-        while True:
-            try:
-                self._parts.upkeep.flush()
-                if loop.time() - tended >= _SYNC_S:
-                    tended = loop.time()
-                    await self._parts.upkeep.tend()
-            except KilterError as error:
-                _log.error("the log refuses: %s", error.message, extra={"slot": self._slot})
-                await asyncio.sleep(_SYNC_S)
-            await asyncio.sleep(_FLUSH_S)
-
-    async def _show(self) -> None:
-        """Show a heartbeat, and end what takes too long."""
-        while True:
-            try:
-                self.app.end_slow()
-                self.observation.refresh()
-                self._report()
-            except KilterError as error:
-                _log.warning("cannot report: %s", error.message, extra={"slot": self._slot})
-            await asyncio.sleep(_HEARTBEAT_S)
-
-    def _report(self) -> None:
-        """Show this process's status on the board."""
-        predictor, follower = self._parts.predictor, self._follower
-        self._parts.board.report(
-            AcceptorStatus(
-                slot=self._slot,
-                pid=os.getpid(),
-                generation=predictor.generation,
-                prepared=follower.prepared,
-                refused=follower.refused,
-                sealed_epoch=self._sealed_epoch,
-                requests=predictor.requests,
-                failures=predictor.failures,
-                started_ns=self._started_ns,
-                heartbeat_ns=time.time_ns(),
-                proposal=follower.proposal,
-            )
-        )
+        self._start(server, self._metrics.serve(sockets=[self._metrics_socket]), "answering metrics")
 
     def _start_shadows(self) -> None:
         """Start working on shadow copies, if any wait and nobody does."""
         if self._parts.predictor.shadows and not self._is_ending and self._shadowing is None:
             self._shadowing = asyncio.create_task(self._run_shadows())
+            self._shadowing.add_done_callback(self._on_shadowed)
 
     async def _run_shadows(self) -> None:
         """Run shadow copies, resting four times as long as each took: at most a fifth of this core."""
@@ -265,3 +239,8 @@ class Acceptor:
             _log.warning("shadow not on record: %s", error.message, extra={"slot": self._slot})
         finally:
             self._shadowing = None
+
+    def _on_shadowed(self, task: asyncio.Task[None]) -> None:
+        """Log what ended the work on shadow copies; the next answer starts it anew, and no user waits for it."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a shadow copy failed", exc_info=error, extra={"slot": self._slot})

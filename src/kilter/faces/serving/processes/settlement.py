@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from kilter.errors import StoreError
 from kilter.faces.serving.processes.mark import fingerprint, mark_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Settlement:
         self._flip = parts.flip
         self._timeout_s = parts.prepare_timeout_s
         self._token: object = None
+        self._live: RouteTable | None = None
         self._proposal: RouteTable | None = None
         self._mark = ""
         self._since = 0.0
@@ -48,13 +50,21 @@ class Settlement:
     def begin(self) -> None:
         """Show the table in force to processes that are about to start.
 
+        Tables that are damaged beyond use are set aside: the processes are then alive but not ready, until
+        the control plane has written a table anew.
+
         Raises
         ------
         StoreError
-            If neither the live nor the previous table can be read.
+            If the folder cannot be read or written.
         """
-        live = self._routes.live()
-        self._flip.show(0 if live is None else mark_of(live))
+        try:
+            self._live = self._routes.live()
+        except StoreError as error:
+            aside = ", ".join(self._routes.set_aside())
+            _log.error("%s (%s); set aside as %s", error.message, error.why, aside)
+            self._live = self._routes.live()
+        self._flip.show(0 if self._live is None else mark_of(self._live))
 
     def lost(self, pid: int) -> None:
         """Count the death of a serving process that had not loaded the open proposal yet."""
@@ -87,6 +97,7 @@ class Settlement:
             self._token = None
             self._routes.settle(proposal.generation)
             self._flip.show(mark_of(proposal))
+            self._live = proposal
             _log.info("generation %d in force", proposal.generation)
 
     def _follow(self) -> None:
@@ -94,6 +105,9 @@ class Settlement:
         token = self._routes.token()
         if token == self._token:
             return
+        if self._live is not None and self._routes.mend(self._live):
+            _log.error("the live route table was damaged; generation %d is written anew", self._live.generation)
+            token = self._routes.token()
         proposal = self._routes.proposed()
         self._token = token
         if proposal is None:
@@ -104,6 +118,10 @@ class Settlement:
 
     def _reason(self, statuses: list[AcceptorStatus], wanted: int) -> str | None:
         """Return why the proposal must be dropped, or None."""
+        if self._proposal is not None and self._live is not None:
+            following = self._live.generation + 1
+            if self._proposal.generation != following:  # made while the live table could not be read
+                return f"generation {following} would follow the table in force"
         for status in statuses:
             if status.proposal == self._mark and status.refused:
                 return f"process {status.slot}: {status.refused}"

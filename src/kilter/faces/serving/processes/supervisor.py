@@ -24,10 +24,11 @@ from kilter.faces.serving.processes.child import Child
 from kilter.faces.serving.processes.listener import listen, reserve
 from kilter.faces.serving.processes.reflex import Reflex
 from kilter.faces.serving.processes.settlement import Settlement
+from kilter.faces.serving.processes.watchdog import Watchdog
 from kilter.settings import transfer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from types import FrameType
 
     from kilter.contracts.meters import Slot
@@ -65,6 +66,7 @@ class Supervisor:
         self._settings_path = settings_path
         self._further = dict(children or {})
         self._settlement = Settlement(parts)
+        self._watchdog = Watchdog(parts.board.statuses)
         self._reflex = Reflex(routes=parts.routes, totals=parts.meters.totals, now=parts.clock.now)
         self._children: list[Child] = []
         self._is_stopping = False
@@ -119,13 +121,22 @@ class Supervisor:
                     self._settlement.lost(pid)
                     restarts.add()
                     self._fold()
+            running = {child.slot: child.pid for child in self._children if child.slot is not None}
             try:
-                self._settlement.step({child.slot: child.pid for child in self._children if child.slot is not None})
+                self._settlement.step(running)
                 self._reflex.step()
+                self._end_hung(self._watchdog.hung(running))
             except KilterError as error:
                 _log.warning("cannot settle: %s", error.message)
             if select.select([wake_fd], [], [], _POLL_S)[0]:
                 os.read(wake_fd, 64)
+
+    def _end_hung(self, slots: Collection[int]) -> None:
+        """End processes that do not move; they are started again like others that died."""
+        for child in self._children:
+            if child.slot in slots:
+                _log.error("serving[%s] shows no sign of life and is ended", child.slot)
+                child.kill()
 
     def _stop(self) -> None:
         """End all children: politely, then not."""
