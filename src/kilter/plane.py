@@ -178,7 +178,7 @@ def supervising(settings: Settings) -> PlaneParts:
         port=settings.serving.port,
         grpc_port=settings.serving.grpc_port,
         metrics_port=settings.serving.metrics_port,
-        meters=MeterFiles(Path(home.folder("run")) / "meters", clock_ns=clock(settings).time_ns),
+        meters=MeterFiles(Path(home.folder("run")) / "meters", clock_ns=clock(settings).time_ns, is_mapped=False),
         workers=settings.serving.workers or _usable_cores(),
         home=str(home.path),
         prepare_timeout_s=settings.serving.prepare_timeout_s,

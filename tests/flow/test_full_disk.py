@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -179,3 +180,102 @@ def test_at_every_size_of_the_disk_whole_records_only_stay(disk: Path, pages: in
     store = SegmentFolder(disk / "log")
     store.recover()
     assert read_all(store) == stored
+
+
+def fill(folder: Path) -> Path:
+    """Leave no page free on a small disk."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        for _ in range(1_000_000):
+            file.write(bytes(4096))
+    return filler
+
+
+def served_by_one_process(tmp_path: Path, on_full: str) -> Node:
+    """Start a node on the small disk."""
+    node = Node(tmp_path)
+    node.routes.propose(table(1, Route(deployment="sum", champion=node.version(1), on_full=on_full)))
+    node.routes.settle(1)
+    node.start(workers=1)
+    node.until_ready(workers=1)
+    return node
+
+
+@pytest.mark.parametrize("on_full", ["fail", "count"])
+def test_a_process_that_dies_while_the_disk_is_full_comes_back_and_answers_as_declared(
+    disk: Path, on_full: str
+) -> None:
+    remount(disk, f"size={SIZE * 8}")
+    node = served_by_one_process(disk, on_full)
+    try:
+        user = User(node)
+        assert user.predict(1).status == 200
+        filler = fill(disk)
+        victim = node.board.statuses()[0].pid
+        node.kill(victim)
+        node.until_gone(victim)
+
+        told = until_answered(node, user)
+        if on_full == "fail":
+            assert (told.status, told.headers["kilter-error-code"]) == (503, "backend.journal")
+        else:
+            assert (told.status, told.headers["kilter-logged"], told.body["logged"]) == (200, "false", False)
+            assert told.body["predictions"][0]["value"] == 3.0
+            assert metric(node, 'kilter_requests_total{deployment="sum"') >= 1
+        assert node.process is not None
+        assert node.process.poll() is None
+        assert node.board.statuses() == ()  # nothing of the new process found room
+        counting = {path.name.partition("-")[0] for path in (node.home / "run" / "meters").glob("*.kmet")}
+        assert counting <= {str(victim), str(node.process.pid)}
+
+        filler.unlink()
+        node.until(lambda: "kilter-logged" not in (told := user.predict(1)).headers and told.status == 200)
+        node.until(lambda: len(node.board.statuses()) == 1)
+        node.until(lambda: len(list((node.home / "run" / "meters").glob(f"{node.board.statuses()[0].pid}-*"))) == 1)
+    finally:
+        assert node.stop() == 0
+    ids = [record.prediction_id for record in node.logged() if isinstance(record, PredictionRecord)]
+    assert set(user.acknowledged) <= set(ids)
+
+
+def until_answered(node: Node, user: User) -> Told:
+    """Ask until the process that was started again has a table."""
+    answers: list[Told] = []
+
+    def has_table() -> bool:
+        try:
+            answers.append(user.predict(1))
+        except OSError:
+            return False
+        return answers[-1].headers.get("kilter-error-code") != "state.not_ready"
+
+    node.until(has_table)
+    return answers[-1]
+
+
+def metric(node: Node, start: str) -> float:
+    """Return the sum of a metric's samples."""
+    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=20)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(start))
+
+
+def test_files_that_are_cut_off_under_a_running_node_end_no_supervisor(tmp_path: Path) -> None:
+    node = served_by_one_process(tmp_path, "fail")
+    try:
+        user = User(node)
+        assert user.predict(1).status == 200
+        for path in [*(node.home / "run" / "meters").glob("*.kmet"), node.home / "run" / "flip"]:
+            os.truncate(path, 0)
+        node.until(lambda: until_answered(node, user).status == 200)
+        node.routes.propose(table(2, Route(deployment="sum", champion=node.version(2, factor=2.0))))
+        node.until(lambda: {status.generation for status in node.board.statuses()} == {2})
+        node.until(lambda: until_answered(node, user).body["predictions"][0]["value"] == 6.0)
+        assert metric(node, "kilter_worker_restarts_total") >= 1
+        assert (node.home / "run" / "flip").stat().st_size == 8
+        assert node.process is not None
+        assert node.process.poll() is None
+    finally:
+        assert node.stop() == 0

@@ -35,7 +35,7 @@ _SETTLE_S = 60.0
 _TWICE = 2.0
 _WARM_S = 0.5
 _SWAP_S = 0.05
-_QUIET_SHARE = 0.6  # of the time of swapping, on each side of it: more requests without swaps than with
+_QUIET_SHARE = 0.75  # of the time of swapping, on each side of it: more requests without swaps than with
 
 
 class Flip(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -44,7 +45,32 @@ def test_another_process_sees_a_mark_as_soon_as_it_is_shown(tmp_path: Path) -> N
         reader.stdin.close()
 
 
-def test_a_page_that_cannot_be_mapped_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "flip").mkdir()
+def test_a_page_that_cannot_be_made_mapped_or_written_is_an_error(tmp_path: Path) -> None:
+    page = FlipPage(tmp_path)
+    os.truncate(tmp_path / "flip", 3)
     with pytest.raises(StoreError, match="cannot be mapped"):
+        _ = page.marks
+    (tmp_path / "flip").unlink()
+    (tmp_path / "flip").mkdir()
+    with pytest.raises(StoreError, match="cannot be made"):
         FlipPage(tmp_path)
+    with pytest.raises(StoreError, match="cannot be written"):
+        page.show(1)
+
+
+@pytest.mark.parametrize("size", [0, 3])
+def test_a_page_that_was_shortened_ends_nobody_who_shows_and_is_whole_again(tmp_path: Path, size: int) -> None:
+    writer, reader = FlipPage(tmp_path), FlipPage(tmp_path)
+    writer.show(7)
+    assert reader.marks[0] == 7
+    os.truncate(tmp_path / "flip", size)
+    writer.show(2**63 + 1)
+    assert reader.marks[0] == 2**63 + 1  # the same map
+    os.truncate(tmp_path / "flip", size)
+    assert FlipPage(tmp_path).marks[0] == (2**63 + 1) % 256 ** max(size, 1) * (size > 0)
+    assert (tmp_path / "flip").stat().st_size == 8
+
+
+def test_readers_change_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="read-only"):
+        FlipPage(tmp_path).marks[0] = 1

@@ -19,8 +19,8 @@ __all__ = ["PART_BYTES", "is_deeper"]
 PART_BYTES = 512 * 1024
 """Bytes looked at in one go; what is needed beside the text is a small multiple of it."""
 
-_QUOTE, _BACKSLASH, _CASE = ord('"'), ord("\\"), 0x20
-_OPEN, _CLOSE = ord("{"), ord("}")  # with _CASE set, `[` and `]` look the same
+_QUOTE, _BACKSLASH, _CASE = 0x22, 0x5C, 0x20
+_OPEN, _CLOSE = 0x7B, 0x7D  # `{` and `}`: with _CASE set, `[` and `]` look the same
 
 
 class _Tables(NamedTuple):
@@ -109,11 +109,11 @@ def _outside(quotes: NDArray[np.uint8], is_quoted: int) -> tuple[NDArray[np.uint
     inside = quotes ^ (quotes << 1)
     inside ^= inside << 2
     inside ^= inside << 4  # now each bit is the parity of the quotes in its byte up to it
-    open_after: NDArray[np.uint8] = np.bitwise_xor.accumulate(inside >> 7) ^ np.uint8(is_quoted)
+    open_after: NDArray[Any] = np.bitwise_xor.accumulate(inside >> 7) ^ np.uint8(is_quoted)
     open_before = np.empty_like(open_after)
     open_before[0] = is_quoted
     open_before[1:] = open_after[:-1]
-    outside: NDArray[np.uint8] = inside ^ (open_before - np.uint8(1))
+    outside: NDArray[Any] = inside ^ (open_before - np.uint8(1))
     return outside, int(open_after[-1])
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "Options",
     "answered",
     "prediction_headers",
+    "read_elsewhere",
     "read_later",
     "version_number",
 ]
@@ -171,9 +172,42 @@ async def read_later(
     KilterError
         Whatever stands in the way.
     """
+
+    def beside(target: Target) -> Awaitable[_Form]:
+        return asyncio.to_thread(read, target)
+
+    return await read_elsewhere(lookup, beside, answer)
+
+
+async def read_elsewhere(
+    lookup: Callable[[], Target], read: Callable[[Target], Awaitable[_Form]], answer: Callable[[Target, _Form], Answer]
+) -> Reply:
+    """Wait until a body is read, once more if a swap changes the columns meanwhile, then answer.
+
+    As `read_later`, but ``read`` is called on the loop and says itself where it works.
+
+    Parameters
+    ----------
+    lookup : callable
+        Returns whom the request asks by the table in force.
+    read : callable
+        Decodes the body for whoever is asked.
+    answer : callable
+        Answers what was read.
+
+    Returns
+    -------
+    Reply
+        The answer, waited for if it comes later itself.
+
+    Raises
+    ------
+    KilterError
+        Whatever stands in the way.
+    """
     target = lookup()
     while True:
-        form = await asyncio.to_thread(read, target)
+        form = await read(target)
         read_for, target = target, lookup()
         if target.codec_key == read_for.codec_key or target.variant.signature == read_for.variant.signature:
             break

@@ -56,6 +56,7 @@ class Journal:
         self._commit = GroupCommit(log)
         self._low_water = LowWater()
         self._redaction = Redaction()
+        self._untold: list[SchemaRecord] = []  # names that the log had no room for
         self._buffer: list[LogRecord] = []
         self._buffered_bytes = 0
         self._is_refusing = False  # an append failed, and none as large has worked since
@@ -69,20 +70,18 @@ class Journal:
         return self._is_refusing or self._is_unsyncable
 
     def describe(self, schema: SchemaRecord) -> None:
-        """Tell the names of a version's columns, once, before its first record.
+        """Tell the names of a version's columns, once, before its first record: with it, if the log has no room now.
 
         Parameters
         ----------
         schema : SchemaRecord
             Names by the digest of the version's manifest.
-
-        Raises
-        ------
-        JournalUnavailable
-            If the log cannot accept it.
         """
         self._redaction.describe(schema)
-        self._log.append((schema,))
+        try:
+            self._append((schema,))
+        except JournalUnavailable:  # the node is not ready; requests are refused, or counted
+            self._untold.append(schema)
 
     def predicted(self, route: Route, record: PredictionRecord) -> bool:
         """Write one answer, shadow or failure down.
@@ -320,7 +319,11 @@ class Journal:
     def _append(self, records: Sequence[LogRecord], size_bytes: int = 0) -> None:
         """Append, remembering whether the log works: where a large record fails, a small one proves nothing."""
         try:
-            self._log.append(records)
+            if self._untold:
+                self._log.append((*self._untold, *records))
+                self._untold = []
+            else:
+                self._log.append(records)
         except JournalUnavailable:
             self._is_refusing = True
             self._refused_bytes = max(self._refused_bytes, size_bytes)

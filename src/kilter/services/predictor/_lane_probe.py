@@ -51,10 +51,10 @@ def plausible(variant: Variant, rows: int) -> Batch:
 
 
 def _drawn(variant: Variant, rows: int) -> Batch:
-    """Return made-up rows: numbers between the ends, whole where the column is, and the levels in turn."""
+    """Return made-up rows: numbers between known ends, whole where the column is, and the levels in turn."""
     has_low, has_high = np.isfinite(variant.low), np.isfinite(variant.high)
-    low = np.where(has_low, variant.low, np.where(has_high, variant.high - 1.0, 0.0))
-    high = np.where(has_high, variant.high, low + 1.0)
+    low = np.where(has_low, variant.low, np.where(has_high, variant.high, 0.0))
+    high = np.where(has_high, variant.high, low)  # nothing beyond what the model is known to take
     share = np.random.default_rng(_SEED).random((rows, len(low)))
     numeric = low * (1.0 - share) + high * share
     kinds = [column.type for column in variant.signature.columns if column.type is not ColumnType.TEXT]

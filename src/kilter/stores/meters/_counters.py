@@ -32,6 +32,11 @@ class SlotCounter:
         """Replace it."""
         self._slots[0] = value
 
+    def copied(self, slots: memoryview) -> Callable[[], None]:
+        """Write the count to other slots; return what makes it go on there."""
+        slots[:] = self._slots
+        return lambda: setattr(self, "_slots", slots)
+
 
 class SeriesCounters:
     """The counts of one deployment, version, arm and face: eight additions for an answer."""
@@ -64,3 +69,8 @@ class SeriesCounters:
         if counter is None:
             counter = self._failures[code] = self._slot(code)
         counter.add()
+
+    def copied(self, slots: memoryview) -> Callable[[], None]:
+        """Write the counts to other slots; return what makes them go on there."""
+        slots[:] = self._slots
+        return lambda: setattr(self, "_slots", slots)

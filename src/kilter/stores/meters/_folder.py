@@ -1,15 +1,16 @@
-"""The files of all processes, summed; those of dead processes folded into one."""
+"""The files of all processes, summed; those of dead processes folded into one.
+
+Files are read, never mapped: whoever shortens one cannot end the process that looks at it.
+"""
 
 from __future__ import annotations
 
 import logging
-import mmap
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilter.stores._file import locked
 from kilter.stores._process import is_alive
-from kilter.stores.meters._layout import HEADER_BYTES, gauge_kinds, layout, read_head, read_rows
+from kilter.stores.meters._layout import gauge_kinds, layout, read_head, read_rows
 from kilter.stores.meters._retired import Counts, Retired, add_up, read_retired, write_retired
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _TRIES = 20
 
 
 class _Found(NamedTuple):
-    """What stands in one process's file; ``rows`` is None if this version cannot read it."""
+    """What stands in one process's file; ``rows`` is None if it cannot be read."""
 
     path: Path
     is_alive: bool
@@ -134,18 +135,10 @@ class MeterFolder:
             if path.stem in without:
                 continue
             try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                data = path.read_bytes()
             except FileNotFoundError:  # folded since; the token tells
                 continue
-            try:
-                size = os.fstat(fd).st_size
-                if size < HEADER_BYTES:
-                    yield _unreadable(path)
-                    continue
-                with mmap.mmap(fd, size, access=mmap.ACCESS_READ) as data:
-                    yield _found(path, data)
-            finally:
-                os.close(fd)
+            yield _found(path, data)
 
 
 def file_name(pid: int, born: int) -> str:
@@ -153,20 +146,19 @@ def file_name(pid: int, born: int) -> str:
     return f"{pid}-{born}{SUFFIX}"
 
 
-def _found(path: Path, data: mmap.mmap) -> _Found:
-    """Return what stands in a file that is mapped."""
-    head = read_head(data[:HEADER_BYTES])
-    if head is None or head.layout != layout():
+def _found(path: Path, data: bytes) -> _Found:
+    """Return what stands in a file; nothing if it was cut off."""
+    head = read_head(data)
+    if head is None or head.layout != layout() or len(data) < head.end:
         return _unreadable(path)
     rows = []
-    with memoryview(data) as view:
-        for kind, key, at, slots in read_rows(view, head.end):
-            with view[at : at + 8 * slots].cast("Q") as counted:
-                rows.append((kind, key, counted.tolist()))
+    for kind, key, at, slots in read_rows(data, head.end):
+        counted = memoryview(data)[at : at + 8 * slots].cast("Q")
+        rows.append((kind, key, counted.tolist()))
     return _Found(path, is_alive(head.pid, head.born), rows)
 
 
 def _unreadable(path: Path) -> _Found:
-    """Return what is known of a file that this version cannot read: its name says whose it is."""
+    """Return what is known of a file that is damaged or of another version: its name says whose it is."""
     pid, _, since = path.stem.partition("-")
     return _Found(path, pid.isdigit() and since.isdigit() and is_alive(int(pid), int(since)), None)

@@ -242,6 +242,22 @@ def test_a_schema_is_told_to_the_log() -> None:
     assert [type(record) for record in log.records] == [SchemaRecord]
 
 
+def test_names_that_found_no_room_are_told_before_the_next_record() -> None:
+    log = ListLog()
+    journal = Journal(log=log, clock=TickingClock())
+    log.is_full = True
+    journal.describe(schema())
+    assert journal.failing
+    with pytest.raises(JournalUnavailable):
+        predict(journal, route())
+    log.is_full = False
+    for _ in range(2):
+        predict(journal, route())
+    kinds = [type(record) for record in log.records if not isinstance(record, EventRecord)]
+    assert kinds == [SchemaRecord, PredictionRecord, PredictionRecord]
+    assert not journal.failing
+
+
 def test_a_refusal_names_the_rule_and_the_other_one(journal: Journal, log: ListLog) -> None:
     log.is_full = True
     with pytest.raises(JournalUnavailable, match="not answered, because the record cannot be kept: full") as caught:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
 
 from kilter.contracts.version import VERSION
-from kilter.errors import InvalidRequest, NotFound, NotReady
-from kilter.faces.serving.calls import Ask, Codecs, Options, answered, prediction_headers, read_later
+from kilter.errors import DeadlineExceeded, InvalidRequest, NotFound, NotReady
+from kilter.faces.serving.calls import Ask, Codecs, Options, answered, prediction_headers, read_elsewhere, read_later
 from kilter.faces.serving.exchange import Reply
 from kilter.faces.serving.limits import AT_ONCE_BYTES
 from kilter.faces.serving.mlflow.answer import check_method, encode_predictions
@@ -17,6 +19,7 @@ from kilter.faces.serving.mlflow.csv import read_csv
 from kilter.faces.serving.mlflow.form import FormRequest, read_form
 from kilter.faces.serving.mlflow.frame import FrameReader
 from kilter.faces.serving.mlflow.media import Media, media_of
+from kilter.faces.serving.mlflow.parquet_desk import ParquetDesk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,12 +43,13 @@ CODES: Mapping[int, str] = {
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _MAX_MESSAGE = 500
+_READ_S = 30.0
 
 
 class MlflowEndpoints:
     """MLflow's scoring protocol.
 
-    Guarantees: large bodies and Parquet are read beside the loop, which answers others meanwhile.
+    Guarantees: large bodies are read beside the loop, which answers others meanwhile; Parquet in another process.
 
     Parameters
     ----------
@@ -63,6 +67,7 @@ class MlflowEndpoints:
         self._predictor = predictor
         self._is_failing = is_failing
         self._default = default_deployment
+        self._desk = ParquetDesk()
         self._readers: Codecs[FrameReader] = Codecs(
             lambda signature, max_rows: FrameReader(signature, max_rows=max_rows)
         )
@@ -96,8 +101,10 @@ class MlflowEndpoints:
         media = media_of(request.headers.get(b"content-type"))
         deployment = self._only() if name is None else name
         target = self._predictor.target(deployment)
-        if media is Media.PARQUET or len(request.body) > AT_ONCE_BYTES:
-            lookup = partial(self._predictor.target, deployment)
+        lookup = partial(self._predictor.target, deployment)
+        if media is Media.PARQUET:
+            return read_elsewhere(lookup, partial(self._unpacked, request), partial(self._answer, request))
+        if len(request.body) > AT_ONCE_BYTES:
             return read_later(
                 lookup,
                 lambda asked: _read(media, self._readers.of(asked), request.body),
@@ -111,6 +118,19 @@ class MlflowEndpoints:
         check_method(target.variant.signature, form.method)
         ask = Ask(target, form.batch, options, request.started_ns, face="mlflow")
         return answered(self._predictor, ask, partial(_encode, form))
+
+    async def _unpacked(self, request: Request, target: Target) -> FormRequest:
+        """Read a Parquet body in another process, within the deadline."""
+        wanted_ms = Options(request.headers, None, None).deadline_ms
+        allowed_ms = target.route.deadline_ms if wanted_ms is None else min(wanted_ms, target.route.deadline_ms)
+        spent_s = (time.perf_counter_ns() - request.started_ns) / 1e9 if request.started_ns else 0.0
+        try:
+            async with asyncio.timeout(min(_READ_S, allowed_ms / 1_000 - spent_s)):
+                return FormRequest(await self._desk.read(self._readers.of(target), request.body))
+        except TimeoutError as error:
+            message = f"`{target.route.deployment}` had no answer within its deadline: the Parquet body was still read"
+            hint = "send fewer rows, allow more with `kilter-timeout-ms`, or raise `deadline_ms` in kilter.toml"
+            raise DeadlineExceeded(message, hint=hint) from error
 
     def _only(self) -> str:
         """Return whom a path without a name asks."""
@@ -131,14 +151,10 @@ class MlflowEndpoints:
 
 
 def _read(media: Media, reader: FrameReader, body: bytes) -> FormRequest:
-    """Read a body of one kind."""
+    """Read a body of JSON or CSV."""
     if media is Media.JSON:
         return read_form(reader, body)
-    if media is Media.CSV:
-        return FormRequest(read_csv(reader, body))
-    from kilter.faces.serving.mlflow.parquet import read_parquet  # noqa: PLC0415 - Arrow is loaded by whoever asks
-
-    return FormRequest(read_parquet(reader, body))
+    return FormRequest(read_csv(reader, body))
 
 
 def _encode(form: FormRequest, prediction: Prediction) -> Reply:

@@ -26,7 +26,7 @@ METHODS = ("predict", "predict_proba")
 
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _EXAMPLE = 'send `{"dataframe_records": [{"column": value}]}`'
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|NaN', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|NaN', re.DOTALL)  # an open string goes to the end: linear
 _BEYOND = re.compile(r"out of range", re.IGNORECASE)
 
 

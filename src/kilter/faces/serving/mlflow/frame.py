@@ -32,6 +32,7 @@ _PLAIN: Mapping[ColumnType, frozenset[type]] = {
     ColumnType.BOOLEAN: frozenset({bool, NoneType}),
     ColumnType.TEXT: frozenset({str, NoneType}),
 }
+_TYPED = frozenset({"parquet", "csv"})  # forms whose errors do not speak of quotes
 
 
 class Frame(NamedTuple):
@@ -80,14 +81,14 @@ class FrameReader:
         SchemaMismatch
             If one of them is the case.
         """
-        if len(set(names)) != len(names):
-            doubled = next(name for place, name in enumerate(names) if name in names[:place])
-            message = f"{where}: column `{doubled[:80]}` is there twice"
-            raise SchemaMismatch(message, where=where, hint="send each column once", details={"field": where})
+        given: set[str] = set()
         for name in names:
+            if name in given:
+                message = f"{where}: column `{name[:80]}` is there twice"
+                raise SchemaMismatch(message, where=where, hint="send each column once", details={"field": where})
             if name not in self._columns:
                 raise unknown_column(self._columns, name, where)
-        given = set(names)
+            given.add(name)
         missing = [column.name for column in self.signature.columns if column.name not in given and not column.nullable]
         if missing:
             shown = ", ".join(f"`{name[:40]}`" for name in missing[:5])
@@ -146,13 +147,14 @@ def _texts(column: Column, frame: Frame) -> Sequence[object]:
 
 def _checked(column: Column, cells: Sequence[Any], where: str) -> list[Any]:
     """Look at every cell; the first wrong one is named."""
-    return [_checked_cell(column, cell, f"{where}[{row}].{column.name[:80]}") for row, cell in enumerate(cells)]
+    name, is_json = column.name[:80], where not in _TYPED
+    return [_checked_cell(column, cell, f"{where}[{row}].{name}", is_json=is_json) for row, cell in enumerate(cells)]
 
 
-def _checked_cell(column: Column, cell: object, field: str) -> float | str | None:
+def _checked_cell(column: Column, cell: object, field: str, *, is_json: bool) -> float | str | None:
     """Look at one cell: frames say NaN for missing, and may hold infinity."""
     if isinstance(cell, float) and not math.isfinite(cell):
         if math.isinf(cell):
             raise refusal(field, "a finite number", "infinity", "send a finite number, or nothing for missing")
         cell = None
-    return cell_of(column, {column.name: cell}, field)
+    return cell_of(column, {column.name: cell}, field, is_json=is_json)

@@ -1,6 +1,7 @@
 """A Parquet body to columns: refused by what it claims before it is unpacked.
 
-The only file of the data plane that meets Arrow; it is imported when the first such body comes in.
+The only file of the data plane that meets Arrow, which some damaged files make end its process: only
+``parquet_child`` imports it, never an acceptor.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kilter.contracts.signature import ColumnType
-from kilter.errors import InvalidRequest, KilterError, TooLarge
+from kilter.errors import KilterError, TooLarge
 from kilter.faces.serving.limits import BODY_BYTES
 from kilter.faces.serving.mlflow._pages import Claims, claims
+from kilter.faces.serving.mlflow._parquet_words import unreadable
 from kilter.faces.serving.mlflow.frame import Frame
 from kilter.faces.serving.own.strict import refusal
 
@@ -65,8 +67,7 @@ def read_parquet(reader: FrameReader, body: bytes) -> Batch:
     except KilterError:
         raise
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        message = "the body is not a Parquet file that can be read"
-        raise InvalidRequest(message, hint="send one whole file, not encrypted, of flat columns") from error
+        raise unreadable() from error
 
 
 def _frame(reader: FrameReader, body: bytes) -> Frame:

@@ -103,8 +103,8 @@ def unknown_column(columns: dict[str, Column], name: str, where: str) -> SchemaM
     )
 
 
-def cell_of(column: Column, row: dict[str, object], field: str) -> Cell:
-    """Validate one cell and narrow it to float, text or None."""
+def cell_of(column: Column, row: dict[str, object], field: str, *, is_json: bool = True) -> Cell:
+    """Validate one cell and narrow it to float, text or None; only of JSON does an error speak of quotes."""
     value = row.get(column.name)
     wanted = _WANTED[column.type]
     if value is None:
@@ -115,18 +115,27 @@ def cell_of(column: Column, row: dict[str, object], field: str) -> Cell:
     if column.type is ColumnType.TEXT:
         if isinstance(value, str):
             return value
-        raise refusal(field, wanted, kind_of(value), f"put the value of `{column.name}` in quotes")
+        fix = f"put the value of `{column.name}` in quotes" if is_json else f"write `{column.name}` as text"
+        raise refusal(field, wanted, kind_of(value), fix)
     if column.type is ColumnType.BOOLEAN:
         if isinstance(value, bool):
             return float(value)
-        raise refusal(field, wanted, kind_of(value), f"send `{column.name}` as true or false, without quotes")
+        fix = (
+            f"send `{column.name}` as true or false, without quotes"
+            if is_json
+            else f"write `{column.name}` as booleans"
+        )
+        raise refusal(field, wanted, kind_of(value), fix)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        fix = (
+            f"send `{column.name}` as a JSON number, without quotes" if is_json else f"write `{column.name}` as numbers"
+        )
+        raise refusal(field, wanted, kind_of(value), fix)
     return _number(column, value, field, wanted)
 
 
-def _number(column: Column, value: object, field: str, wanted: str) -> float:
+def _number(column: Column, value: float, field: str, wanted: str) -> float:
     """Validate one number of a float or integer column."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise refusal(field, wanted, kind_of(value), f"send `{column.name}` as a JSON number, without quotes")
     if isinstance(value, int):
         if abs(value) > EXACT:
             raise refusal(field, f"{wanted} of at most 2**53", "a larger integer", "send it as text or scale it")

@@ -170,6 +170,7 @@ class Acceptor:
     def _tend(self) -> None:
         """End what takes too long, and renew what is observed."""
         self.app.end_slow()
+        self._parts.meters.tend()
         self.observation.refresh()
 
     def _is_failing(self) -> bool:

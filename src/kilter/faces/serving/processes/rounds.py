@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kilter.contracts.route import AcceptorStatus
-from kilter.errors import KilterError
+from kilter.errors import KilterError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,8 @@ class Rounds:
     """Three rounds, each a task that runs until it is cancelled.
 
     Guarantees: what kilter itself refuses is logged and tried again; anything else ends the round with
-    that exception, so that whoever started it can end the process. A seal that was asked for is shown on
+    that exception, so that whoever started it can end the process. A status that cannot be written is no
+    reason to end or wait. A seal that was asked for is shown on
     the board only after it happened.
 
     Parameters
@@ -64,6 +65,7 @@ class Rounds:
         self._tend_too = tend
         self._started_ns = time.time_ns()
         self._sealed_epoch = 0
+        self._is_hidden = False  # what was last to be shown could not be written
         self.has_looked = asyncio.Event()
 
     def begin(self) -> None:
@@ -72,7 +74,7 @@ class Rounds:
         Raises
         ------
         StoreError
-            If the run folder cannot be read or written.
+            If the run folder cannot be read.
         """
         self._sealed_epoch = self._parts.board.seal_epoch()
         self._report()
@@ -124,20 +126,29 @@ class Rounds:
             self._report()
 
     def _report(self) -> None:
-        """Show this process's status on the board."""
+        """Show this process's status on the board; if it cannot be written, say so once: the next heartbeat tries."""
+        try:
+            self._parts.board.report(self._status())
+        except StoreError as error:
+            if not self._is_hidden:
+                _log.warning("cannot report: %s: %s", error.message, error.why, extra={"slot": self._slot})
+            self._is_hidden = True
+        else:
+            self._is_hidden = False
+
+    def _status(self) -> AcceptorStatus:
+        """Return what the board is to show."""
         predictor, follower = self._parts.predictor, self._follower
-        self._parts.board.report(
-            AcceptorStatus(
-                slot=self._slot,
-                pid=os.getpid(),
-                generation=predictor.generation,
-                prepared=follower.prepared,
-                refused=follower.refused,
-                sealed_epoch=self._sealed_epoch,
-                requests=predictor.requests,
-                failures=predictor.failures,
-                started_ns=self._started_ns,
-                heartbeat_ns=time.time_ns(),
-                proposal=follower.proposal,
-            )
+        return AcceptorStatus(
+            slot=self._slot,
+            pid=os.getpid(),
+            generation=predictor.generation,
+            prepared=follower.prepared,
+            refused=follower.refused,
+            sealed_epoch=self._sealed_epoch,
+            requests=predictor.requests,
+            failures=predictor.failures,
+            started_ns=self._started_ns,
+            heartbeat_ns=time.time_ns(),
+            proposal=follower.proposal,
         )

@@ -209,3 +209,18 @@ def test_options_are_read() -> None:
     assert request[1:] == ("predict", "k", 9, ("more",))
     assert _read({"instances": [_ROW], "params": None})[1:] == ("", None, None, ())
     assert _read({"instances": [_ROW], "params": dict.fromkeys(params)})[1:] == ("", None, None, ("more",))
+
+
+@pytest.mark.parametrize("end", [b"", b"\\", b'"', b'"NaN'])
+def test_a_string_without_end_is_read_once(end: bytes) -> None:
+    with pytest.raises(InputError, match="not valid JSON"):  # quadratic work would take hours
+        _read(b'{"inputs": NaN, "' + b'\\"' * 2**20 + end)
+
+
+def test_many_columns_are_looked_through_once() -> None:
+    names = [f"c{number}" for number in range(200_000)]
+    columns = tuple(Column(name=name, type=ColumnType.FLOAT, nullable=True) for name in names)
+    wide = Signature(task=Task.REGRESSION, target="y", columns=columns)
+    body = {"dataframe_split": {"columns": [*names, names[-1]], "data": [[1.0] * 200_001]}}
+    with pytest.raises(InputError, match="`c199999` is there twice"):
+        _read(body, wide)

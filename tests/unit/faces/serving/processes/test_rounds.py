@@ -20,6 +20,7 @@ from kilter.faces.serving.processes.rounds import Rounds
 from kilter.services.journal.journal import Journal
 from kilter.settings import transfer
 from kilter.settings.tree import ProjectSettings, ServingSettings, Settings
+from kilter.stores.board import Board
 from kilter.testing.node import Node
 from kilter.testing.plane import table
 
@@ -147,3 +148,46 @@ def test_what_kilter_refuses_is_tried_again(
     assert asyncio.run(run()) is (name == "follow")
     assert refuses.calls == 3
     assert [record.getMessage() for record in caplog.records].count(said) == 2
+
+
+def test_a_status_that_cannot_be_written_stops_nothing_and_is_said_once(
+    node: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rounds, "_HEARTBEAT_S", 0.0)
+    tended: list[None] = []
+
+    def tend() -> None:
+        tended.append(None)
+        if len(tended) == 3:
+            monkeypatch.setattr(Board, "report", real)  # there is room again
+        if len(tended) > 4:
+            raise asyncio.CancelledError
+
+    real, refuses = Board.report, StoreError("no room", why="the disk is full", hint="make room")
+
+    def full(*_: object) -> None:
+        raise refuses
+
+    async def run() -> None:
+        parts = plane.serving(transfer.read(node.settings), 0)
+        follower = Follower(
+            predictor=parts.predictor,
+            journal=parts.journal,
+            routes=parts.routes,
+            token=parts.token,
+            marks=parts.flip.marks,
+        )
+        made = Rounds(parts, slot=0, follower=follower, follow=lambda: None, tend=tend)
+        monkeypatch.setattr(Board, "report", full)
+        made.begin()
+        assert node.board.statuses() == ()
+        with pytest.raises(asyncio.CancelledError):
+            await made.show()
+        follower.close()
+        parts.predictor.close()
+        parts.upkeep.close()
+
+    asyncio.run(run())
+    assert [status.slot for status in node.board.statuses()] == [0]
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count("cannot report: no room: the disk is full") == 1

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, cast
 
 from kilter.contracts.ids import Digest
 from kilter.contracts.route import AcceptorStatus, Route, RouteTable, RouteVariant
+from kilter.errors import StoreError
 from kilter.faces.serving.processes.mark import fingerprint, mark_of
 from kilter.faces.serving.processes.settlement import Settlement
 from kilter.testing.plane import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import pytest
 
     from kilter.plane import PlaneParts
 
@@ -28,12 +31,20 @@ class _Routes:
         self.in_force: RouteTable | None = None
         self.settled: list[tuple[int, str | None]] = []
         self.changes = 0
+        self.is_damaged = False
 
     def token(self) -> tuple[int, ...]:
         return (self.changes,)
 
     def live(self) -> RouteTable | None:
+        if self.is_damaged:
+            message = "no table can be read"
+            raise StoreError(message, hint="write one anew")
         return self.in_force
+
+    def set_aside(self) -> list[str]:
+        self.is_damaged, self.in_force = False, None
+        return ["table.json.damaged"]
 
     def mend(self, known: RouteTable) -> bool:
         is_damaged = self.in_force != known
@@ -97,6 +108,14 @@ def test_the_table_in_force_is_shown_at_the_start() -> None:
     plane.routes.in_force = table(4, _ROUTE)
     plane.settlement.begin()
     assert plane.shown == [0, mark_of(table(4, _ROUTE))]
+
+
+def test_tables_that_are_damaged_are_set_aside_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    plane = _Plane()
+    plane.routes.is_damaged = True
+    plane.settlement.begin()
+    assert plane.shown == [0]
+    assert "set aside as table.json.damaged" in caplog.text
 
 
 def test_a_table_is_in_force_when_all_that_run_have_it() -> None:
