@@ -575,10 +575,9 @@ def test_rows_for_timing_are_unlike_one_another_and_the_same_every_time() -> Non
     rows, again = plausible(variant, 64), plausible(variant, 64)
     numeric, text = np.asarray(rows.numeric), np.asarray(rows.text)
     assert numeric.tobytes() == np.asarray(again.numeric).tobytes()
-    assert (len(np.unique(numeric[:, 0])), len(np.unique(numeric[:, 2]))) == (64, 64)
+    assert len(np.unique(numeric[:, 0])) == 64
     assert np.isfinite(numeric).all()
-    assert set(numeric[:, 1]) == {3.0, 4.0}
-    assert ((numeric[:, 2] >= -6.0) & (numeric[:, 2] <= -5.0)).all()
+    assert (set(numeric[:, 1]), set(numeric[:, 2])) == ({3.0}, {-5.0})  # nothing beyond the one end that is known
     assert {tuple(cells) for cells in text.tolist()} == {(d, e, "") for d in "xyz" for e in "uv"}
 
 
@@ -602,7 +601,9 @@ def test_golden_rows_are_what_is_timed_if_there_are_enough(distinct: int, kept: 
 def test_each_call_that_is_timed_begins_with_another_row() -> None:
     time = ManualTime()
     model = ScriptedModel(time, a=1e-5)
-    variant = _variant(model)
+    columns = (Column(name="x", type=ColumnType.FLOAT, low=0.0, high=1.0),)
+    wanted = publish(blobs := MemoryBlobs(), signature=Signature(task=Task.REGRESSION, target="y", columns=columns))
+    variant = load(wanted, blobs=blobs, materialise=lambda _, name: name, formats=lambda _: _Any(model))
     model.calls.clear()
     probe(variant, now_ns=time.now_ns)
     assert len({call[0] for call in model.calls if len(call) == 1}) == 15
