@@ -41,6 +41,7 @@ class Settlement:
         self._timeout_s = parts.prepare_timeout_s
         self._token: object = None
         self._live: RouteTable | None = None
+        self._is_shown = True
         self._proposal: RouteTable | None = None
         self._mark = ""
         self._since = 0.0
@@ -64,7 +65,7 @@ class Settlement:
             aside = ", ".join(self._routes.set_aside())
             _log.error("%s (%s); set aside as %s", error.message, error.why, aside)
             self._live = self._routes.live()
-        self._flip.show(0 if self._live is None else mark_of(self._live))
+        self._show()
 
     def lost(self, pid: int) -> None:
         """Count the death of a serving process that had not loaded the open proposal yet."""
@@ -81,6 +82,8 @@ class Settlement:
         WorldMoved
             If somebody else settled in between.
         """
+        if not self._is_shown:
+            self._show()
         self._follow()
         proposal = self._proposal
         if proposal is None:
@@ -96,9 +99,15 @@ class Settlement:
         elif live and len(self._ready) == len(live):
             self._token = None
             self._routes.settle(proposal.generation)
-            self._flip.show(mark_of(proposal))
             self._live = proposal
+            self._show()
             _log.info("generation %d in force", proposal.generation)
+
+    def _show(self) -> None:
+        """Show which table is in force; what fails is tried again at the next look."""
+        self._is_shown = False
+        self._flip.show(0 if self._live is None else mark_of(self._live))
+        self._is_shown = True
 
     def _follow(self) -> None:
         """Notice a new proposal."""

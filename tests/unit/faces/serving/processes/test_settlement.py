@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
+import pytest
+
 from kilter.contracts.ids import Digest
 from kilter.contracts.route import AcceptorStatus, Route, RouteTable, RouteVariant
 from kilter.errors import StoreError
@@ -14,8 +16,6 @@ from kilter.testing.plane import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pytest
 
     from kilter.plane import PlaneParts
 
@@ -77,10 +77,17 @@ class _Plane:
         parts = SimpleNamespace(
             routes=self.routes,
             board=SimpleNamespace(statuses=lambda: tuple(self.said.values())),
-            flip=SimpleNamespace(show=self.shown.append),
+            flip=SimpleNamespace(show=self.show),
             prepare_timeout_s=timeout_s,
         )
+        self.is_full = False
         self.settlement = Settlement(cast("PlaneParts", parts))
+
+    def show(self, mark: int) -> None:
+        if self.is_full:
+            message = "no room"
+            raise StoreError(message)
+        self.shown.append(mark)
 
     def say(self, slot: int, proposal: RouteTable | None, *, pid: int | None = None, refused: str = "") -> None:
         self.said[slot] = AcceptorStatus(
@@ -209,3 +216,18 @@ def test_what_was_proposed_while_the_live_table_was_damaged_is_dropped() -> None
     plane.say(1, proposal)
     assert plane.step() == [(4, "generation 5 would follow the table in force")]
     assert plane.routes.in_force == table(4, _ROUTE)
+
+
+def test_a_mark_that_cannot_be_shown_is_shown_later() -> None:
+    plane, proposal = _Plane(), table(1, _ROUTE)
+    plane.routes.propose(proposal)
+    plane.say(0, proposal)
+    plane.say(1, proposal)
+    plane.is_full = True
+    with pytest.raises(StoreError):
+        plane.step()
+    assert (plane.routes.in_force, plane.shown) == (proposal, [])
+    plane.is_full = False
+    plane.step()
+    plane.step()
+    assert plane.shown == [mark_of(proposal)]
