@@ -90,7 +90,8 @@ def _python(_session: Session) -> Iterator[_Finding]:
         f"{platform.python_version()} on {platform.platform(terse=True)}, SQLite {sqlite3.sqlite_version}",
     )
     try:
-        needed = [line.split(";")[0].strip() for line in requires("kilter") or []]
+        lines = [line for line in requires("kilter") or [] if "extra ==" not in line]
+        needed = [line.split(";")[0].strip() for line in lines]
     except PackageNotFoundError:
         yield _Finding("warn", "libraries", "kilter is run from a checkout and not installed", "run `pip install .`")
         return
