@@ -19,6 +19,7 @@ from kilter.contracts.signature import Column, ColumnType, Signature, Task
 from kilter.faces.serving.assembly import assemble
 from kilter.faces.serving.http.app import ServingApp
 from kilter.faces.serving.http.server import Server
+from kilter.faces.serving.limits import HEADER_BYTES
 from kilter.faces.serving.router import Router
 from kilter.services.feedback import FeedbackIntake
 from kilter.services.journal import Journal
@@ -397,13 +398,20 @@ def _cases(whole: Sequence[bytes]) -> list[list[bytes]]:
     return [*([data] for data in whole), *cut, *torn]
 
 
+def _is_either(packets: Sequence[bytes], *told: bytes) -> bool:
+    """Say whether a head that is too long and never ends was refused as either; which is seen first is the kernel's."""
+    sent = b"".join(packets)
+    is_endless = len(sent) > HEADER_BYTES and b"\r\n\r\n" not in sent
+    return is_endless and all(one.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 414 ", b"HTTP/1.1 431 ")) for one in told)
+
+
 def _compare(pair: _Pair, cases: Sequence[Sequence[bytes]]) -> list[tuple[Sequence[bytes], bytes]]:
     """Send all cases; both servers must say the same."""
     told = pair.all(cases)
     different = [
         (packets[0][:200], fast[:600], plain[:600])
         for packets, (fast, plain) in zip(cases, told, strict=True)
-        if scrubbed(fast) != scrubbed(plain)
+        if scrubbed(fast) != scrubbed(plain) and not _is_either(packets, fast, plain)
     ]
     assert not different
     return [(packets, fast) for packets, (fast, _) in zip(cases, told, strict=True)]
